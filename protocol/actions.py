@@ -1,0 +1,481 @@
+"""What can be wanted: every action type and its payload, and how a payload from outside becomes one.
+
+Duty: the typed intents, the check of their shape and size, the ids that they would use for the first time.
+Must not know: state and rules (`decide`), who sent it, bytes of frames (`codec`).
+
+1. A payload is checked here once, whatever road it came by; past `parse` its shape is right and its sizes are in bounds.
+2. Unknown fields are ignored; an unknown type or a wrong shape is a `Refused` with `invalid`, never an exception.
+3. The server's own actions (`assistant.*`, `system.*`) pass the same check.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+
+from protocol import ids, limits
+from protocol.errors import Refused, RejectCode
+from protocol.events import UNSET, MemoryFields, SettingsFields, TaskFields, ThreadFields, Unset, Usage
+from protocol.state import (
+    Block,
+    InterruptReason,
+    Priority,
+    Role,
+    TaskStatus,
+    ThreadMode,
+    text_bytes,
+)
+
+
+F = TypeVar("F", bound=msgspec.Struct)
+
+
+class _Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of action payloads."""
+
+
+class SendMessage(_Intent, frozen=True):
+    """`user.message`: say something in a thread; `supersede` interrupts the answer that streams there."""
+
+    text: str
+    message_id: str | Unset = UNSET
+    thread_id: str = "main"
+    supersede: bool = False
+
+
+class Interrupt(_Intent, frozen=True):
+    message_id: str
+
+
+class CreateTask(_Intent, frozen=True):
+    title: str
+    task_id: str | Unset = UNSET
+    notes: str = ""
+    due: str | None = None
+    priority: Priority = "normal"
+    tags: tuple[str, ...] = ()
+    assignee: str | None = None
+    repeat: str | None = None
+    position: str | Unset = UNSET
+    minutes: int | None = None
+
+
+class UpdateTask(_Intent, frozen=True):
+    task_id: str
+    title: str | Unset = UNSET
+    notes: str | Unset = UNSET
+    status: TaskStatus | Unset = UNSET
+    priority: Priority | Unset = UNSET
+    due: str | None | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    assignee: str | None | Unset = UNSET
+    repeat: str | None | Unset = UNSET
+    position: str | Unset = UNSET
+    minutes: int | None | Unset = UNSET
+    if_version: int | Unset = UNSET
+
+    @property
+    def fields(self) -> TaskFields:
+        return fields_of(self, TaskFields)
+
+
+class DeleteTask(_Intent, frozen=True):
+    task_id: str
+
+
+class Batch(_Intent, frozen=True):
+    actions: tuple[dict[str, object], ...]
+
+
+class RequestPlan(_Intent, frozen=True):
+    date: str | Unset = UNSET
+
+
+class Remember(_Intent, frozen=True):
+    text: str
+    memory_id: str | Unset = UNSET
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+
+
+class UpdateMemory(_Intent, frozen=True):
+    memory_id: str
+    text: str | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    pinned: bool | Unset = UNSET
+
+    @property
+    def fields(self) -> MemoryFields:
+        return fields_of(self, MemoryFields)
+
+
+class Forget(_Intent, frozen=True):
+    memory_id: str
+
+
+class SetReminder(_Intent, frozen=True):
+    at: str
+    text: str
+    reminder_id: str | Unset = UNSET
+    task_id: str | None = None
+
+
+class DismissReminder(_Intent, frozen=True):
+    reminder_id: str
+
+
+class SnoozeReminder(_Intent, frozen=True):
+    reminder_id: str
+    until: str
+
+
+class CreateThread(_Intent, frozen=True):
+    title: str
+    thread_id: str | Unset = UNSET
+    assistant: ThreadMode = "always"
+
+
+class UpdateThread(_Intent, frozen=True):
+    thread_id: str
+    title: str | Unset = UNSET
+    assistant: ThreadMode | Unset = UNSET
+    archived: bool | Unset = UNSET
+
+    @property
+    def fields(self) -> ThreadFields:
+        return fields_of(self, ThreadFields)
+
+
+class UpdateSettings(_Intent, frozen=True):
+    timezone: str | Unset = UNSET
+    daily_plan_at: str | None | Unset = UNSET
+    digest_at: str | None | Unset = UNSET
+    model: str | Unset = UNSET
+    instructions: str | Unset = UNSET
+
+    @property
+    def fields(self) -> SettingsFields:
+        return fields_of(self, SettingsFields)
+
+
+class SetMember(_Intent, frozen=True):
+    actor: str
+    role: Role
+
+
+class RemoveMember(_Intent, frozen=True):
+    actor: str
+
+
+class ApproveProposal(_Intent, frozen=True):
+    proposal_id: str
+
+
+class DeclineProposal(_Intent, frozen=True):
+    proposal_id: str
+
+
+class Undo(_Intent, frozen=True):
+    client_action_id: str
+    actor: str | Unset = UNSET
+
+
+class OpenAnswer(_Intent, frozen=True):
+    """`assistant.answer`: open the answer to a question that waited."""
+
+    reply_to: str
+
+
+class CompleteAnswer(_Intent, frozen=True):
+    """`assistant.complete`: the whole text of an answer, its end."""
+
+    message_id: str
+    text: str
+    usage: Usage = Usage()
+
+
+class InterruptAnswer(_Intent, frozen=True):
+    """`assistant.interrupt`: an answer ends before its time."""
+
+    message_id: str
+    text: str
+    reason: InterruptReason
+
+
+class GeneratePlan(_Intent, frozen=True):
+    """`assistant.plan`: the blocks of a plan that was started."""
+
+    plan_id: str
+    blocks: tuple[Block, ...]
+    summary: str
+    source: str
+
+
+class CompletePlan(_Intent, frozen=True):
+    """`system.complete_plan`: a plan's workflow is at its end."""
+
+    plan_id: str
+    status: str
+    error: str | None = None
+
+
+Intent = (
+    SendMessage
+    | Interrupt
+    | CreateTask
+    | UpdateTask
+    | DeleteTask
+    | Batch
+    | RequestPlan
+    | Remember
+    | UpdateMemory
+    | Forget
+    | SetReminder
+    | DismissReminder
+    | SnoozeReminder
+    | CreateThread
+    | UpdateThread
+    | UpdateSettings
+    | SetMember
+    | RemoveMember
+    | ApproveProposal
+    | DeclineProposal
+    | Undo
+    | OpenAnswer
+    | CompleteAnswer
+    | InterruptAnswer
+    | GeneratePlan
+    | CompletePlan
+)
+
+ACTIONS: Final[dict[str, type[Intent]]] = {
+    "user.message": SendMessage,
+    "user.interrupt": Interrupt,
+    "user.create_task": CreateTask,
+    "user.update_task": UpdateTask,
+    "user.delete_task": DeleteTask,
+    "user.batch": Batch,
+    "user.request_plan": RequestPlan,
+    "user.remember": Remember,
+    "user.update_memory": UpdateMemory,
+    "user.forget": Forget,
+    "user.set_reminder": SetReminder,
+    "user.dismiss_reminder": DismissReminder,
+    "user.snooze_reminder": SnoozeReminder,
+    "user.create_thread": CreateThread,
+    "user.update_thread": UpdateThread,
+    "user.update_settings": UpdateSettings,
+    "user.set_member": SetMember,
+    "user.remove_member": RemoveMember,
+    "user.approve_proposal": ApproveProposal,
+    "user.decline_proposal": DeclineProposal,
+    "user.undo": Undo,
+    "assistant.answer": OpenAnswer,
+    "assistant.complete": CompleteAnswer,
+    "assistant.interrupt": InterruptAnswer,
+    "assistant.create_task": CreateTask,
+    "assistant.update_task": UpdateTask,
+    "assistant.remember": Remember,
+    "assistant.request_plan": RequestPlan,
+    "assistant.plan": GeneratePlan,
+    "system.complete_plan": CompletePlan,
+    "system.interrupt": InterruptAnswer,
+    "system.set_member": SetMember,
+}
+"""Every action type. `user.*` is what credentials may send; the rest is the server's own."""
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent with its name and the id that its sender chose."""
+
+    type: str
+    client_action_id: str
+    intent: Intent
+
+
+def is_internal(action_type: str) -> bool:
+    """Whether only the server's own producers may send this type."""
+    return action_type.startswith(("assistant.", "system."))
+
+
+def parse(action_type: str, client_action_id: str, payload: msgspec.Raw | bytes) -> Action | Refused:
+    """The typed action of a payload's JSON, or why it is none."""
+    kind = ACTIONS.get(action_type)
+    if kind is None:
+        return Refused("invalid", f"There is no action {_shown(action_type)}.", "type")
+    try:
+        intent = _DECODERS[kind].decode(payload)
+    except msgspec.ValidationError as error:
+        return _refusal(str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Refused("invalid", "The payload is not text that can be read.")
+    return check(Action(type=action_type, client_action_id=client_action_id, intent=intent))
+
+
+def check(action: Action) -> Action | Refused:
+    """The action itself where its values are in bounds, else why not."""
+    try:
+        _check_ids(action.intent)
+        _check_texts(action.intent)
+        _check_numbers(action.intent)
+    except _OutOfBounds as problem:
+        return problem.refused
+    return action
+
+
+def payload_of(intent: Intent) -> bytes:
+    """The JSON of an intent: absent fields are left out, defaults are not."""
+    return msgspec.json.encode(intent)
+
+
+def new_ids(action: Action, actor: str) -> tuple[str, ...]:
+    """The entity ids that an action would use for the first time; absent ones are derived from its own id."""
+    match action.intent:
+        case SendMessage(message_id=given):
+            question = given or derived_id(actor, action)
+            return question, answer_id(question)
+        case CreateTask(task_id=given) | Remember(memory_id=given) | CreateThread(thread_id=given):
+            return (given or derived_id(actor, action),)
+        case SetReminder(reminder_id=given):
+            return (given or derived_id(actor, action),)
+        case RequestPlan():
+            return (derived_id(actor, action),)
+        case _:
+            return ()
+
+
+def derived_id(actor: str, action: Action) -> str:
+    """The id of the entity that an action makes where its sender named none."""
+    return ids.derive("entity", actor, action.client_action_id)
+
+
+def answer_id(question_id: str) -> str:
+    """The id of the answer to a question."""
+    return ids.derive("answer", question_id)
+
+
+def fields_of(source: msgspec.Struct, kind: type[F]) -> F:
+    """The fields of `kind` that `source` has too, in a `kind`."""
+    return kind(**{name: getattr(source, name) for name in kind.__struct_fields__})
+
+
+_DECODERS: Final = {kind: msgspec.json.Decoder(kind) for kind in set(ACTIONS.values())}
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
+_ID_FIELDS: Final = (
+    "message_id",
+    "task_id",
+    "memory_id",
+    "thread_id",
+    "reminder_id",
+    "proposal_id",
+    "plan_id",
+    "reply_to",
+)
+_TEXT_FIELDS: Final = ("text", "notes")
+_POSITION = re.compile(r"[0-9a-z]+\Z")
+
+
+class _OutOfBounds(Exception):
+    def __init__(self, code: RejectCode, message: str, field: str) -> None:
+        super().__init__(message)
+        self.refused = Refused(code, message, field)
+
+
+def _refusal(problem: str) -> Refused:
+    match_ = _PATH.match(problem)
+    what, path = (match_["what"], match_["path"]) if match_ else (problem, None)
+    missing = _MISSING.match(what)
+    if missing:
+        field = f"{path}.{missing['name']}" if path else missing["name"]
+        return Refused("invalid", f"{field} is missing.", field)
+    field = path or None
+    return Refused(
+        "invalid", f"{field or 'The payload'}: {what[:1].lower()}{what[1:].replace('`', '')}.", field
+    )
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:80])
+
+
+def _check_ids(intent: Intent) -> None:
+    for field in _ID_FIELDS:
+        value = getattr(intent, field, None)
+        if isinstance(value, str) and not ids.is_entity_id(value):
+            _fail("invalid", f"{field} must be 1 to 128 visible ASCII characters.", field)
+    actor = getattr(intent, "actor", None)
+    if isinstance(actor, str) and (not ids.is_actor(actor) or actor in ids.RESERVED_ACTORS):
+        _fail("invalid", f"{_shown(actor)} cannot be a member's name.", "actor")
+    assignee = getattr(intent, "assignee", None)
+    if isinstance(assignee, str) and not ids.is_actor(assignee):
+        _fail("invalid", f"{_shown(assignee)} cannot be a member's name.", "assignee")
+
+
+def _check_texts(intent: Intent) -> None:
+    title = getattr(intent, "title", None)
+    if isinstance(title, str):
+        _check_title(title)
+    text_max = (
+        limits.answer_bytes_max
+        if isinstance(intent, CompleteAnswer | InterruptAnswer)
+        else limits.text_bytes_max
+    )
+    for field in _TEXT_FIELDS:
+        value = getattr(intent, field, None)
+        if isinstance(value, str) and text_bytes(value) > text_max:
+            _fail("too_large", f"{field} is longer than {text_max // limits.KIB} KiB.", field)
+    if isinstance(intent, SendMessage | Remember | UpdateMemory | SetReminder) and isinstance(
+        intent.text, str
+    ):
+        _check_not_blank(intent.text, "text")
+    instructions = getattr(intent, "instructions", None)
+    if isinstance(instructions, str) and text_bytes(instructions) > limits.instructions_bytes_max:
+        _fail("too_large", "The instructions are longer than 16 KiB.", "instructions")
+    _check_tags(getattr(intent, "tags", None))
+
+
+def _check_title(title: str) -> None:
+    if len(title) > limits.title_characters_max:
+        _fail("too_large", f"The title is longer than {limits.title_characters_max} characters.", "title")
+    _check_not_blank(title, "title")
+
+
+def _check_not_blank(text: str, field: str) -> None:
+    if not text.strip():
+        _fail("invalid", f"The {field} is empty.", field)
+
+
+def _check_tags(tags: object) -> None:
+    if not isinstance(tags, tuple):
+        return
+    if len(tags) > limits.tags_max:
+        _fail("too_large", f"There are more than {limits.tags_max} tags.", "tags")
+    for tag in tags:
+        if len(tag) > limits.tag_characters_max:
+            _fail("too_large", f"A tag is longer than {limits.tag_characters_max} characters.", "tags")
+        _check_not_blank(tag, "tags")
+
+
+def _check_numbers(intent: Intent) -> None:
+    minutes = getattr(intent, "minutes", None)
+    if isinstance(minutes, int) and not 1 <= minutes <= limits.minutes_max:
+        _fail("invalid", f"minutes must be between 1 and {limits.minutes_max}.", "minutes")
+    position = getattr(intent, "position", None)
+    if isinstance(position, str):
+        if len(position) > limits.position_characters_max:
+            _fail(
+                "too_large",
+                f"position is longer than {limits.position_characters_max} characters.",
+                "position",
+            )
+        if _POSITION.match(position) is None:
+            _fail("invalid", "position must be made of 0-9 and a-z.", "position")
+    if isinstance(intent, Batch) and len(intent.actions) > limits.batch_actions_max:
+        _fail("too_large", f"A batch has at most {limits.batch_actions_max} actions.", "actions")
+
+
+def _fail(code: RejectCode, message: str, field: str) -> NoReturn:
+    raise _OutOfBounds(code, message, field)
