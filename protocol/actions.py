@@ -11,7 +11,7 @@ Must not know: state and rules (`decide`), who sent it, bytes of frames (`codec`
 from __future__ import annotations
 
 import re
-from typing import Final, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -27,7 +27,6 @@ from protocol.state import (
     ThreadMode,
     text_bytes,
 )
-
 
 F = TypeVar("F", bound=msgspec.Struct)
 
@@ -68,12 +67,12 @@ class UpdateTask(_Intent, frozen=True):
     notes: str | Unset = UNSET
     status: TaskStatus | Unset = UNSET
     priority: Priority | Unset = UNSET
-    due: str | None | Unset = UNSET
+    due: str | Unset | None = UNSET
     tags: tuple[str, ...] | Unset = UNSET
-    assignee: str | None | Unset = UNSET
-    repeat: str | None | Unset = UNSET
+    assignee: str | Unset | None = UNSET
+    repeat: str | Unset | None = UNSET
     position: str | Unset = UNSET
-    minutes: int | None | Unset = UNSET
+    minutes: int | Unset | None = UNSET
     if_version: int | Unset = UNSET
 
     @property
@@ -150,8 +149,8 @@ class UpdateThread(_Intent, frozen=True):
 
 class UpdateSettings(_Intent, frozen=True):
     timezone: str | Unset = UNSET
-    daily_plan_at: str | None | Unset = UNSET
-    digest_at: str | None | Unset = UNSET
+    daily_plan_at: str | Unset | None = UNSET
+    digest_at: str | Unset | None = UNSET
     model: str | Unset = UNSET
     instructions: str | Unset = UNSET
 
@@ -308,7 +307,7 @@ def parse(action_type: str, client_action_id: str, payload: msgspec.Raw | bytes)
     try:
         intent = _DECODERS[kind].decode(payload)
     except msgspec.ValidationError as error:
-        return _refusal(str(error))
+        return _refusal(kind, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Refused("invalid", "The payload is not text that can be read.")
     return check(Action(type=action_type, client_action_id=client_action_id, intent=intent))
@@ -364,6 +363,17 @@ def fields_of(source: msgspec.Struct, kind: type[F]) -> F:
 _DECODERS: Final = {kind: msgspec.json.Decoder(kind) for kind in set(ACTIONS.values())}
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
+_EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")
+_INVALID = re.compile(r"Invalid enum value (?P<value>.*)", re.DOTALL)
+_KINDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+"""msgspec's words for JSON's kinds, as people say them."""
 _ID_FIELDS: Final = (
     "message_id",
     "task_id",
@@ -384,17 +394,34 @@ class _OutOfBounds(Exception):
         self.refused = Refused(code, message, field)
 
 
-def _refusal(problem: str) -> Refused:
+def _refusal(kind: type[Intent], problem: str) -> Refused:
+    """msgspec's sentence about a wrong shape as one for people."""
     match_ = _PATH.match(problem)
     what, path = (match_["what"], match_["path"]) if match_ else (problem, None)
-    missing = _MISSING.match(what)
-    if missing:
+    if missing := _MISSING.match(what):
         field = f"{path}.{missing['name']}" if path else missing["name"]
         return Refused("invalid", f"{field} is missing.", field)
-    field = path or None
-    return Refused(
-        "invalid", f"{field or 'The payload'}: {what[:1].lower()}{what[1:].replace('`', '')}.", field
-    )
+    subject = path or "The payload"
+    if expected := _EXPECTED.match(what):
+        sentence = f"{subject} must be {_kinds(expected['wanted'])}, not {_kinds(expected['got'])}."
+    elif invalid := _INVALID.match(what):
+        choices = _choices(kind, subject)
+        allowed = f"; it can be {', '.join(choices)}" if choices else ""
+        sentence = f"{subject} cannot be {_shown(invalid['value'].strip(chr(39)))}{allowed}."
+    else:
+        sentence = f"{subject}: {what[:1].lower()}{what[1:].replace('`', '')}."
+    return Refused("invalid", sentence, path or None)
+
+
+def _kinds(names: str) -> str:
+    return " or ".join(_KINDS.get(name, name) for name in names.split(" | "))
+
+
+def _choices(kind: type[Intent], field: str) -> tuple[str, ...]:
+    """The values of a field that has a fixed set of them."""
+    hint = get_type_hints(kind).get(field)
+    literals = (one for one in (hint, *get_args(hint)) if get_origin(one) is Literal)
+    return tuple(value for one in literals for value in get_args(one))
 
 
 def _shown(text: str) -> str:
@@ -407,8 +434,11 @@ def _check_ids(intent: Intent) -> None:
         if isinstance(value, str) and not ids.is_entity_id(value):
             _fail("invalid", f"{field} must be 1 to 128 visible ASCII characters.", field)
     actor = getattr(intent, "actor", None)
-    if isinstance(actor, str) and (not ids.is_actor(actor) or actor in ids.RESERVED_ACTORS):
+    taken = ids.RESERVED_ACTORS if isinstance(intent, SetMember) else frozenset[str]()
+    if isinstance(actor, str) and (not ids.is_actor(actor) or actor in taken):
         _fail("invalid", f"{_shown(actor)} cannot be a member's name.", "actor")
+    if isinstance(intent, Undo) and not ids.is_client_action_id(intent.client_action_id):
+        _fail("invalid", "client_action_id must be 1 to 128 printable ASCII characters.", "client_action_id")
     assignee = getattr(intent, "assignee", None)
     if isinstance(assignee, str) and not ids.is_actor(assignee):
         _fail("invalid", f"{_shown(assignee)} cannot be a member's name.", "assignee")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Final, NoReturn
 
@@ -53,9 +54,9 @@ from protocol.state import (
     key_of,
 )
 
-_encode = msgspec.json.Encoder().encode
-_DECODE_ERRORS: Final = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError)
-"""All that msgspec's decoder may raise on hostile bytes."""
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_DECODE_ERRORS: Final = (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError)
+"""All that msgspec's decoder may raise on hostile bytes, and on a `str` with a lone surrogate."""
 
 # Events
 
@@ -73,7 +74,8 @@ class _EventEnvelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _envelope = msgspec.json.Decoder(_EventEnvelope).decode
-_unknown = msgspec.json.Decoder(dict[str, object]).decode
+# Decimal: a number of an unknown event goes back as it came, 1.10 and 1e999 too.
+_unknown = msgspec.json.Decoder(dict[str, object], float_hook=Decimal).decode
 _payloads: Final = {
     kind: msgspec.json.Decoder(WHOLE_ENTITY.get(kind, kind)).decode for kind in set(EVENTS.values())
 }
@@ -162,7 +164,8 @@ def action_digest(action_type: str, payload: msgspec.Raw | bytes) -> bytes:
         value: object = _any_value(payload)
     except _DECODE_ERRORS:
         value = bytes(payload).hex()
-    return blake2b(canonical([action_type, value]), digest_size=16).digest()
+    # `ascii`: a type from outside may hold a lone surrogate, which has no UTF-8.
+    return blake2b(canonical([ascii(action_type), value]), digest_size=16).digest()
 
 
 def _number(text: str) -> float | int | str:
@@ -219,17 +222,23 @@ def _action_frame(envelope: _ClientEnvelope, damage: str | None = None) -> Actio
 def _damaged_envelope(data: str | bytes) -> _ClientEnvelope:
     """The rare way: what msgspec refuses may still be JSON (a lone surrogate), and then only the action is bad."""
     try:
-        value = json.loads(data, parse_constant=_no_constant)
+        text = data if isinstance(data, str) else data.decode()
+        value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         _bad_frame("A frame is one JSON object.")
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         _bad_frame("A frame has a type.")
     if value["type"] in ("hello", "presence"):
         _bad_frame(f"This is no {value['type']}.")
-    text = json.dumps(value.get("payload", {}), sort_keys=True)
-    return _ClientEnvelope(
-        value["type"], value.get("client_action_id", msgspec.UNSET), msgspec.Raw(text.encode())
-    )
+    payload = _escaped(value.get("payload", {}))
+    return _ClientEnvelope(value["type"], value.get("client_action_id", msgspec.UNSET), msgspec.Raw(payload))
+
+
+def _escaped(payload: object) -> bytes:
+    try:
+        return json.dumps(payload, sort_keys=True).encode()
+    except RecursionError:
+        _bad_frame("A frame is not nested so deep.")
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -13,6 +13,7 @@ Must not know: clocks, ledgers, sockets, who else is connected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NoReturn, TypeVar, assert_never
 
@@ -141,6 +142,7 @@ def _no(code: RejectCode, message: str, field: str | None = None) -> NoReturn:
     raise _No(Refused(code, message, field))
 
 
+_MENTION: Final = re.compile(r"(?<![\w@.-])@assistant(?![\w@-])", re.IGNORECASE)
 _OWNER_ONLY: Final = (UpdateSettings, SetMember, RemoveMember)
 
 
@@ -246,20 +248,24 @@ def _send_message(state: State, action: Action, context: Context, intent: SendMe
 
 def mentions_assistant(text: str) -> bool:
     """Whether a message says `@assistant`, as a word of its own."""
-    words = text.lower().split()
-    return any(word.rstrip(".,:;!?)") == "@assistant" for word in words)
+    return _MENTION.search(text) is not None
 
 
 def _must_wait(state: State, thread_id: str) -> bool:
     """An answer streams in the thread, an earlier question waits there, or the workspace has enough open."""
     if len(state.assistant.streaming) >= limits.open_streams_max:
         return True
-    busy = (*state.assistant.streaming, *state.assistant.waiting)
-    return any(state.messages[one].thread_id == thread_id for one in busy)
+    return bool(_in_thread(state, (*state.assistant.streaming, *state.assistant.waiting), thread_id))
 
 
 def _streaming_in(state: State, thread_id: str) -> tuple[str, ...]:
-    return tuple(one for one in state.assistant.streaming if state.messages[one].thread_id == thread_id)
+    return _in_thread(state, state.assistant.streaming, thread_id)
+
+
+def _in_thread(state: State, message_ids: tuple[str, ...], thread_id: str) -> tuple[str, ...]:
+    # `get`: a client decides on whatever state it was sent.
+    messages = ((one, state.messages.get(one)) for one in message_ids)
+    return tuple(one for one, message in messages if message is not None and message.thread_id == thread_id)
 
 
 def _stream_of(state: State, question: Message, answer: str) -> tuple[Payload, ...]:
@@ -395,6 +401,8 @@ def _request_plan(state: State, action: Action, context: Context, intent: Reques
     running = state.plans.get(date)
     if running is not None and running.status == "running":
         return ()
+    if sum(one.status == "running" for one in state.plans.values()) >= limits.plans_max:
+        _no("limit", f"There are {limits.plans_max} plans being made; wait until one is ready.", "date")
     plan_id = _fresh(state, context, derived_id(context.actor, action), "plan_id")
     return (DailyPlanStart(plan_id=plan_id, date=date),)
 

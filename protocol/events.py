@@ -46,12 +46,12 @@ class TaskFields(msgspec.Struct, frozen=True, kw_only=True):
     notes: str | Unset = UNSET
     status: TaskStatus | Unset = UNSET
     priority: Priority | Unset = UNSET
-    due: str | None | Unset = UNSET
+    due: str | Unset | None = UNSET
     tags: tuple[str, ...] | Unset = UNSET
-    assignee: str | None | Unset = UNSET
-    repeat: str | None | Unset = UNSET
+    assignee: str | Unset | None = UNSET
+    repeat: str | Unset | None = UNSET
     position: str | Unset = UNSET
-    minutes: int | None | Unset = UNSET
+    minutes: int | Unset | None = UNSET
 
 
 class MemoryFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +74,8 @@ class SettingsFields(msgspec.Struct, frozen=True, kw_only=True):
     """Some of the settings."""
 
     timezone: str | Unset = UNSET
-    daily_plan_at: str | None | Unset = UNSET
-    digest_at: str | None | Unset = UNSET
+    daily_plan_at: str | Unset | None = UNSET
+    digest_at: str | Unset | None = UNSET
     model: str | Unset = UNSET
     instructions: str | Unset = UNSET
 

@@ -63,6 +63,8 @@ connections_per_actor_max: Final = 256
 connections_without_hello_max: Final = 1_000
 actions_per_s_max: Final = 200
 actions_burst_max: Final = 2_000
+actions_in_flight_max: Final = 1_024
+"""Actions of one connection that wait for their outcome; with more it is read no further."""
 outgoing_bytes_max: Final = 8 * MIB
 """A connection whose write buffer is larger is aborted; it comes back with its cursor."""
 catch_up_buffer_bytes_max: Final = 1 * MIB

@@ -103,7 +103,7 @@ def reduce(state: State, event: Event) -> State:  # one arm an event type: the t
         case MemoryRemoved(memory_id=memory_id):
             return drop(state, "memory", memory_id)
         case ReminderSet(entity=reminder):
-            return put(state, "reminders", reminder)
+            return _trim_reminders(put(state, "reminders", reminder))
         case ReminderDismissed(reminder_id=reminder_id):
             return _reminder(state, reminder_id, event, status="dismissed")
         case ReminderSnoozed(reminder_id=reminder_id, until=until):
@@ -121,7 +121,7 @@ def reduce(state: State, event: Event) -> State:  # one arm an event type: the t
         case MemberRemoved(actor=actor):
             return drop(state, "members", actor)
         case Proposed(entity=proposal):
-            return put(state, "proposals", proposal)
+            return _trim_proposals(put(state, "proposals", proposal))
         case ProposalApproved(proposal_id=proposal_id) | ProposalDeclined(proposal_id=proposal_id):
             return _proposal_answered(state, event, proposal_id)
         case DigestCreated(entity=digest):
@@ -202,10 +202,7 @@ def _plan_started(state: State, event: Event, started: DailyPlanStart) -> State:
         created_at=event.timestamp,
         created_by=event.actor,
     )
-    state = put(state, "plans", plan)
-    if len(state.plans) > limits.plans_max:
-        state = drop(state, "plans", min(state.plans))
-    return state
+    return _trim_plans(put(state, "plans", plan))
 
 
 def _plan_generated(state: State, generated: PlanGenerated) -> State:
@@ -225,12 +222,26 @@ def _plan_completed(state: State, event: Event, completed: DailyPlanComplete) ->
     return put(state, "plans", plan)
 
 
+def _trim_plans(state: State) -> State:
+    """Drop the plan that was made first; one that is still being made goes last, its workflow needs it."""
+    if len(state.plans) <= limits.plans_max:
+        return state
+    return drop(state, "plans", min(state.plans.values(), key=_plan_age).date)
+
+
+def _plan_age(plan: Plan) -> tuple[bool, str, str]:
+    return plan.status == "running", plan.created_at, plan.date
+
+
 def _reminder(state: State, reminder_id: str, event: Event, **changed: str) -> State:
     reminder = state.reminders.get(reminder_id)
     if reminder is None:
         return state
     fired_at = event.timestamp if changed["status"] == "fired" else reminder.fired_at
-    state = put(state, "reminders", replace(reminder, fired_at=fired_at, **changed))
+    return _trim_reminders(put(state, "reminders", replace(reminder, fired_at=fired_at, **changed)))
+
+
+def _trim_reminders(state: State) -> State:
     past = [one for one in state.reminders.values() if one.status != "set"]
     if len(past) <= limits.fired_reminders_max:
         return state
@@ -247,7 +258,10 @@ def _proposal_answered(state: State, event: Event, proposal_id: str) -> State:
         return state
     status = "approved" if isinstance(event.payload, ProposalApproved) else "declined"
     answered = replace(proposal, status=status, answered_by=event.actor, answered_at=event.timestamp)
-    state = put(state, "proposals", answered)
+    return _trim_proposals(put(state, "proposals", answered))
+
+
+def _trim_proposals(state: State) -> State:
     settled = [one for one in state.proposals.values() if one.status != "open"]
     if len(settled) <= limits.settled_proposals_max:
         return state

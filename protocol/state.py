@@ -361,7 +361,7 @@ def _reordered(order: Order, old: Entry | None, new: Entry | None) -> Order:
     if kind is Task:
         return _reordered_tasks(order, old, new)  # type: ignore[arg-type]  # both are tasks where one is
     if kind is Message:
-        return _reordered_messages(order, old, new)  # type: ignore[arg-type]  # both are messages where one is
+        return replace(order, threads=_reordered_messages(order.threads, old, new))  # type: ignore[arg-type]  # both are messages where one is
     return order
 
 
@@ -384,20 +384,36 @@ def _closed_key(task: Task | None) -> tuple[str, str] | None:
     return task.closed_at or "", task.task_id
 
 
-def _reordered_messages(order: Order, old: Message | None, new: Message | None) -> Order:
-    thread_id = (new or old).thread_id  # type: ignore[union-attr]  # one of the two is there
-    thread = order.threads.get(thread_id, _EMPTY_THREAD)
-    messages, size = thread.messages, thread.text_bytes
+def _reordered_messages(
+    threads: Table[str, ThreadOrder], old: Message | None, new: Message | None
+) -> Table[str, ThreadOrder]:
+    if old is not None and new is not None and _stands(old) == _stands(new):
+        thread = threads[new.thread_id]
+        size = thread.text_bytes - text_bytes(old.text) + text_bytes(new.text)
+        return threads.set(new.thread_id, ThreadOrder(thread.messages, size))
     if old is not None:
-        size -= text_bytes(old.text)
-    if new is not None:
-        size += text_bytes(new.text)
-    if old is None and new is not None:
-        messages = _inserted(messages, new.place)
-    elif new is None and old is not None:
-        place = bisect_left(messages, old.place)
-        messages = messages[:place] + messages[place + 1 :]
-    return replace(order, threads=order.threads.set(thread_id, ThreadOrder(messages, size)))
+        threads = _without_message(threads, old)
+    return threads if new is None else _with_message(threads, new)
+
+
+def _stands(message: Message) -> tuple[str, tuple[int, str]]:
+    return message.thread_id, message.place
+
+
+def _with_message(threads: Table[str, ThreadOrder], message: Message) -> Table[str, ThreadOrder]:
+    thread = threads.get(message.thread_id, _EMPTY_THREAD)
+    messages = _inserted(thread.messages, message.place)
+    size = thread.text_bytes + text_bytes(message.text)
+    return threads.set(message.thread_id, ThreadOrder(messages, size))
+
+
+def _without_message(threads: Table[str, ThreadOrder], message: Message) -> Table[str, ThreadOrder]:
+    thread = threads[message.thread_id]
+    place = bisect_left(thread.messages, message.place)
+    messages = thread.messages[:place] + thread.messages[place + 1 :]
+    if not messages:
+        return threads.delete(message.thread_id)
+    return threads.set(message.thread_id, ThreadOrder(messages, thread.text_bytes - text_bytes(message.text)))
 
 
 def _inserted(items: tuple[tuple[int, str], ...], item: tuple[int, str]) -> tuple[tuple[int, str], ...]:

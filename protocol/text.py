@@ -34,6 +34,8 @@ from typing import Final, NewType
 SafeText = NewType("SafeText", str)
 """Text that went through `inert`; a plain `str` where a `SafeText` is asked for is a type error."""
 
+NOTHING: Final = SafeText("")
+
 NEWLINE_SIGN: Final = "⏎"
 """Stands for a newline in one line."""
 
@@ -112,7 +114,7 @@ def cells(text: str) -> int:
 def clip(text: SafeText, cells_max: int) -> SafeText:
     """`text`, where need be cut between characters and ended by `…`, in at most `cells_max` cells."""
     if cells_max <= 0:
-        return SafeText("")
+        return NOTHING
     if cells(text) <= cells_max:
         return text
     taken, kept = 0, 0
