@@ -3,8 +3,10 @@
 Duty: the typed intents, the check of their shape and size, the ids that they would use for the first time.
 Must not know: state and rules (`decide`), who sent it, bytes of frames (`codec`).
 
-1. A payload is checked here once, whatever road it came by; past `parse` its shape is right and its sizes are in bounds.
-2. Unknown fields are ignored; an unknown type or a wrong shape is a `Refused` with `invalid`, never an exception.
+1. A payload is checked here once, whatever road it came by; past `parse` its shape is right and its sizes are
+   in bounds.
+2. Unknown fields are ignored; an unknown type or a wrong shape is a `Refused` with `invalid`, never an
+   exception.
 3. The server's own actions (`assistant.*`, `system.*`) pass the same check.
 """
 
@@ -388,7 +390,7 @@ _TEXT_FIELDS: Final = ("text", "notes")
 _POSITION = re.compile(r"[0-9a-z]+\Z")
 
 
-class _OutOfBounds(Exception):
+class _OutOfBounds(Exception):  # noqa: N818 - carries a refusal, is no error
     def __init__(self, code: RejectCode, message: str, field: str) -> None:
         super().__init__(message)
         self.refused = Refused(code, message, field)

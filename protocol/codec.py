@@ -3,9 +3,12 @@
 Duty: the only module that makes or reads the wire's bytes; the ledger, HTTP and exports use the same.
 Must not know: what any of it means, or when it may come.
 
-1. The bytes of an event are made once (`encode_event`); frames of events are joined from them, never encoded again.
-2. Reading what a peer sent raises `WireError` and nothing else, whatever the bytes (msgspec alone can raise four kinds).
-3. A lone surrogate or an unreadable payload inside a well-formed frame damages that action, not the connection.
+1. The bytes of an event are made once (`encode_event`); frames of events are joined from them, never encoded
+   again.
+2. Reading what a peer sent raises `WireError` and nothing else, whatever the bytes (msgspec alone can raise
+   four kinds).
+3. A lone surrogate or an unreadable payload inside a well-formed frame damages that action, not the
+   connection.
 4. An event of an unknown type is read as `Unknown` and written back as it came.
 """
 
@@ -220,7 +223,9 @@ def _action_frame(envelope: _ClientEnvelope, damage: str | None = None) -> Actio
 
 
 def _damaged_envelope(data: str | bytes) -> _ClientEnvelope:
-    """The rare way: what msgspec refuses may still be JSON (a lone surrogate), and then only the action is bad."""
+    """The rare way: what msgspec refuses may still be JSON (a lone surrogate), and then only the action is
+    bad.
+    """
     try:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(text, parse_constant=_no_constant)
@@ -364,7 +369,8 @@ def _entries_in(part: _StatePart) -> Iterator[tuple[CollectionName, Entry]]:
 
 
 def snapshot_frames(state: State, head: Head, reason: SnapshotReason) -> Iterator[bytes]:
-    """The parts of a snapshot, each a frame of at most `limits.snapshot_part_bytes_max` (one entry may be larger).
+    """The parts of a snapshot, each a frame of at most `limits.snapshot_part_bytes_max` (one entry may be
+    larger).
 
     Made as they are taken, so that a reader that is slow holds no second copy of a large state.
     """

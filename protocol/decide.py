@@ -1,13 +1,16 @@
 """The rules: what an action does to a state, or why it does not.
 
-Duty: `decide(state, action, context)`: the events an action gives, or a refusal. The same on both ends: the server's answer
+Duty: `decide(state, action, context)`: the events an action gives, or a refusal. The same on both ends: the
+server's answer
 counts, the client's is the prediction that it shows until then.
 Must not know: clocks, ledgers, sockets, who else is connected.
 
-1. Pure: the same arguments give the same answer; time, ids and what state no longer holds come in the context.
+1. Pure: the same arguments give the same answer; time, ids and what state no longer holds come in the
+   context.
 2. An action gives 0 to n events, all or none; nothing changed gives none.
 3. A refusal is a value. `not_found` and `conflict` are judged against state, the other codes are not.
-4. Who may: `owner` everything, `editor` all but settings and members, `viewer` nothing; `assistant.*` and `system.*`
+4. Who may: `owner` everything, `editor` all but settings and members, `viewer` nothing; `assistant.*` and
+   `system.*`
    only the server's own producers.
 """
 
@@ -91,7 +94,8 @@ Decision = tuple[Payload, ...] | Refused
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision needs besides state and action. `now` is an instant of the contract.
 
-    `used`: ids that the action would use for the first time but that the ledger has seen, though state no longer has.
+    `used`: ids that the action would use for the first time but that the ledger has seen, though state no
+    longer has.
     `stream_texts`: what open answers have said so far, by message id; they are not in state.
     """
 
@@ -130,7 +134,7 @@ def predicted(
     )
 
 
-class _No(Exception):
+class _No(Exception):  # noqa: N818 - carries a refusal, is no error
     """Carries a refusal from a rule to `decide`; never leaves this module."""
 
     def __init__(self, refused: Refused) -> None:

@@ -4,7 +4,8 @@ Duty: payload types and the table of their names; `Event`, a payload with the se
 Must not know: what an event does to state (`reduce`), how it came about (`decide`), bytes (`codec`).
 
 1. Payloads only ever gain optional fields; another meaning is another type.
-2. A payload whose wire form is a whole entity is a wrapper with the one field `entity`; `codec` writes it flat.
+2. A payload whose wire form is a whole entity is a wrapper with the one field `entity`; `codec` writes it
+   flat.
 3. A type that is not in `EVENTS` is kept as `Unknown` and reduces to nothing.
 """
 
@@ -312,7 +313,9 @@ WHOLE_ENTITY: Final[dict[type[Payload], type[msgspec.Struct]]] = {
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact of the ledger with the server's stamp: what happened, who did it, through which action, and why."""
+    """A fact of the ledger with the server's stamp: what happened, who did it, through which action, and
+    why.
+    """
 
     seq: int
     event_id: str
@@ -326,7 +329,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The last event of a ledger, or the last one that somebody has applied; seq 0 and no id when there is none."""
+    """The last event of a ledger, or the last one that somebody has applied; seq 0 and no id when there is
+    none.
+    """
 
     seq: int = 0
     event_id: str | None = None

@@ -44,7 +44,9 @@ class PresenceUpdate(_Frame, frozen=True, tag="presence"):
 
 
 class ActionFrame(_Frame, frozen=True):
-    """An action as it came: its payload is not looked into yet. `damage` says why its payload cannot be read."""
+    """An action as it came: its payload is not looked into yet. `damage` says why its payload cannot be
+    read.
+    """
 
     type: str
     client_action_id: str
@@ -80,7 +82,9 @@ class Welcome(_Frame, frozen=True, tag="welcome"):
 
 
 class Snapshot(_Frame, frozen=True, tag="snapshot"):
-    """A part of a state; the collections of all parts are merged. `state` is the wire's object, not yet read."""
+    """A part of a state; the collections of all parts are merged. `state` is the wire's object, not yet
+    read.
+    """
 
     seq: int
     event_id: str | None

@@ -1,6 +1,7 @@
 """Names and ids: which are valid, how derived ones are made, how event ids rise.
 
-Duty: the patterns of the contract's names, uuid v5 for ids that follow from others, uuid v7 from a time and a counter.
+Duty: the patterns of the contract's names, uuid v5 for ids that follow from others, uuid v7 from a time and a
+counter.
 Must not know: the clock and randomness; both are handed in.
 
 1. `derive` is a function of its parts alone, so a crash or a second node makes the same id again.
@@ -62,7 +63,7 @@ def derive(*parts: str) -> str:
 
 
 def successor(last: tuple[int, int], now_ms: int) -> tuple[int, int]:
-    """The next (milliseconds, counter) of a rising sequence: the clock where it moved on, else the counter."""
+    """The next (milliseconds, counter) of a rising sequence: the clock if it moved on, else the counter."""
     last_ms, counter = last
     if now_ms > last_ms:
         return now_ms, 0

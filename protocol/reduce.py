@@ -3,7 +3,8 @@
 Duty: `reduce(state, event)`, the same pure function on both ends, and the bounds that keep a state small.
 Must not know: whether an event should have happened (`decide`); here it has.
 
-1. Total: an event about something that is not there, or of a type from tomorrow, changes nothing and raises nothing.
+1. Total: an event about something that is not there, or of a type from tomorrow, changes nothing and raises
+   nothing.
 2. Deterministic and bounded: what is trimmed follows from the state and the event alone.
 3. An open or waiting stream is never trimmed. The text of a streaming message is empty in state.
 4. `protocol.REDUCER_VERSION` rises when the same events make another state.

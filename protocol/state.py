@@ -4,8 +4,10 @@ Duty: frozen values; `put` and `drop`, the only way an entry changes; the digest
 Must not know: rules (`decide`), events (`reduce`), the wire's frames.
 
 1. A state is a value: nothing in it is ever changed in place.
-2. `digest` is the sum, modulo 2^128, of the fingerprints of all entries; `recomputed` is the same from nothing.
-3. What is not in the contract's `state` (the order for trimming) follows from the entries alone: `assemble` remakes it.
+2. `digest` is the sum, modulo 2^128, of the fingerprints of all entries; `recomputed` is the same from
+   nothing.
+3. What is not in the contract's `state` (the order for trimming) follows from the entries alone: `assemble`
+   remakes it.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. `seq`, set by `reduce`, is that of its event: the order of a conversation is the ledger's."""
+    """One message. `seq`, set by `reduce`, is that of its event: the order of a conversation is the
+    ledger's.
+    """
 
     message_id: str
     thread_id: str
@@ -267,7 +271,9 @@ def canonical(value: object) -> bytes:
 
 
 def fingerprint(collection: str, key: str, entry: object) -> int:
-    """BLAKE2b-128, big-endian, over `collection NUL key NUL canonical JSON` (the contract's digest of one entry)."""
+    """BLAKE2b-128, big-endian, over `collection NUL key NUL canonical JSON` (the contract's digest of one
+    entry).
+    """
     head = f"{collection}\0{key}\0".encode()
     return int.from_bytes(blake2b(head + _canonical(entry), digest_size=16).digest(), "big")
 

@@ -1,6 +1,7 @@
 """What the person who runs a server does to it: tokens and members, also while it runs.
 
-Duty: the operations behind `obelisk-server token …`, and the control socket that brings them to a running server.
+Duty: the operations behind `obelisk-server token …`, and the control socket that brings them to a running
+server.
 Must not know: the command line, frames.
 
 1. There is one writer: while a server holds the folder's lock, a command asks it over the control socket.
@@ -72,9 +73,9 @@ class Admin:
     async def _admit(self, wanted: NewToken) -> None:
         actor, name = wanted.actor or "", wanted.workspace or ""
         if not ids.is_actor(actor) or actor in ids.RESERVED_ACTORS:
-            raise AdminError(f"{ascii(actor)} cannot be an actor: a-z, 0-9, '.', '_' and '-', at most 63")
+            raise AdminError(f"{actor!a} cannot be an actor: a-z, 0-9, '.', '_' and '-', at most 63")
         if not ids.is_workspace(name):
-            raise AdminError(f"{ascii(name)} cannot be a workspace: a-z, 0-9 and '-', at most 63")
+            raise AdminError(f"{name!a} cannot be a workspace: a-z, 0-9 and '-', at most 63")
         workspace = await self.registry.create(name)
         await set_member(workspace, actor, wanted.role)
         member = workspace.committed.state.members.get(actor)
@@ -89,7 +90,7 @@ class Admin:
         """End a token and the connections that live by its actor. AdminError where there is none."""
         row = next((row for row in await self.registry.ledger.tokens() if row.token_id == token_id), None)
         if row is None or not await self.registry.ledger.revoke_token(token_id, self.clock.now()):
-            raise AdminError(f"there is no token {ascii(token_id)}")
+            raise AdminError(f"there is no token {token_id!a}")
         for workspace in self.registry.workspaces:
             workspace.hub.cut_token(token_id, CloseCode.CREDENTIAL_REVOKED, "this credential was revoked")
 

@@ -1,6 +1,7 @@
 """Who may enter which workspace, and how many at once.
 
-Duty: turn a request's credentials and path into a workspace and an actor, or the answer that refuses it; count connections.
+Duty: turn a request's credentials and path into a workspace and an actor, or the answer that refuses it;
+count connections.
 Must not know: frames, sessions, HTTP beyond a status and a body.
 
 1. A workspace that the actor is no member of answers as one that does not exist: 404.
@@ -105,7 +106,9 @@ class Admission:
 
 
 async def set_member(workspace: Workspace, actor: str, role: Role) -> None:
-    """Make `actor` a member of that role, as the system's own action; nothing happens where it is one already."""
+    """Make `actor` a member of that role, as the system's own action; nothing happens where it is one
+    already.
+    """
     member = workspace.committed.state.members.get(actor)
     if member is not None and member.role == role:
         return

@@ -164,7 +164,7 @@ def _limits(given: list[str]) -> float:
     for one in given:
         name, _, value = one.partition("=")
         if name not in SETTABLE_LIMITS:
-            raise UsageError(f"{ascii(name)} is no limit that can be set: {', '.join(SETTABLE_LIMITS)}")
+            raise UsageError(f"{name!a} is no limit that can be set: {', '.join(SETTABLE_LIMITS)}")
         try:
             actions_per_s = float(value)
         except ValueError:
@@ -177,7 +177,7 @@ def _limits(given: list[str]) -> float:
 def _address(listen: str) -> tuple[str, int]:
     host, separator, port = listen.rpartition(":")
     if not separator or not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"{ascii(listen)} is no address: write HOST:PORT, for example 127.0.0.1:8700")
+        raise UsageError(f"{listen!a} is no address: write HOST:PORT, for example 127.0.0.1:8700")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 

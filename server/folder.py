@@ -57,7 +57,8 @@ class DataFolder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise FolderInUse(
-                    f"the data folder {self.path} is in use by another server; stop that one or name another folder"
+                    f"the data folder {self.path} is in use by another server; "
+                    "stop that one or name another folder"
                 ) from None
             yield
         finally:

@@ -3,9 +3,11 @@
 Duty: bring each frame to every reader, cut the connections that must go, keep presence.
 Must not know: what an action means, how a connection writes.
 
-1. A frame is encoded once, down to its WebSocket header; a reader gets all of a commit group, and its own acks, in one write.
+1. A frame is encoded once, down to its WebSocket header; a reader gets all of a commit group, and its own
+   acks, in one write.
 2. No reader is waited for: `push` and `flush` of a reader never block and never raise.
-3. A reader is here from the moment it is live: it was given everything up to the head it joined at, and gets all after.
+3. A reader is here from the moment it is live: it was given everything up to the head it joined at, and gets
+   all after.
 4. Presence is told at most once a second, and only when it changed; typing lapses by itself.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -35,7 +38,7 @@ class Reader(Protocol):
     @property
     def token_id(self) -> str | None: ...
     def push(self, frame: bytes, seq: int | None = None) -> None:
-        """Take an encoded WebSocket frame to be written at `flush`; `seq` where it brings the reader there."""
+        """Take an encoded WebSocket frame, written at `flush`; `seq` where it brings the reader there."""
 
     def flush(self) -> None:
         """Write what was pushed; a reader over its bound cuts itself off."""
@@ -52,6 +55,7 @@ class Hub:
         self._all: dict[tuple[str, str], Reader] = {}
         self._dirty: set[Reader] = set()
         self._typing: dict[Reader, asyncio.TimerHandle] = {}
+        self._told: dict[Reader, bytes] = {}
         self._telling: asyncio.TimerHandle | None = None
         self._told_at = -limits.presence_interval_s
 
@@ -77,13 +81,15 @@ class Hub:
         """A connection has caught up: from here on it gets everything."""
         self._live[reader] = present
         self._tell_soon()
-        reader.push(encode_text_frame(self._presence()))
+        self._told[reader] = presence = self._presence()
+        reader.push(presence)
 
     def drop(self, reader: Reader) -> None:
         """A connection is gone or going: it gets nothing more."""
         if self._all.get((reader.actor, reader.client_id)) is reader:
             del self._all[reader.actor, reader.client_id]
         self._dirty.discard(reader)
+        self._told.pop(reader, None)
         timer = self._typing.pop(reader, None)
         if timer is not None:
             timer.cancel()
@@ -91,7 +97,9 @@ class Hub:
             self._tell_soon()
 
     def publish(self, payloads: Iterable[tuple[bytes, int]]) -> None:
-        """Give frames of committed events, each with the seq it leads to, to every reader; `flush_all` sends them."""
+        """Give frames of committed events, each with the seq it leads to, to every reader; `flush_all`
+        sends them.
+        """
         frames = [(encode_text_frame(payload), seq) for payload, seq in payloads]
         for reader in self._live:
             for frame, seq in frames:
@@ -169,9 +177,8 @@ class Hub:
         self._tell_soon()
 
     def _presence(self) -> bytes:
-        members = tuple(self._live.values())
-        frame = Presence(members=members[: limits.presence_members_max], count=len(members))
-        return encode_server_frame(frame)
+        members = tuple(islice(self._live.values(), limits.presence_members_max))
+        return encode_text_frame(encode_server_frame(Presence(members=members, count=len(self._live))))
 
     def _tell_soon(self) -> None:
         if self._telling is None:
@@ -182,5 +189,8 @@ class Hub:
     def _tell(self) -> None:
         self._telling = None
         self._told_at = asyncio.get_running_loop().time()
-        if self._live:
-            self.send(self._presence())
+        presence = self._presence()
+        for reader in [one for one, told in self._told.items() if told != presence]:
+            self._told[reader] = presence
+            reader.push(presence)
+            reader.flush()

@@ -1,11 +1,13 @@
 """Which workspaces are open: one state machine a workspace, made once, and made anew after an outage.
 
-Duty: open a workspace from the ledger (single flight), create it, and after a failed commit drop all, reopen, go on.
+Duty: open a workspace from the ledger (single flight), create it, and after a failed commit drop all, reopen,
+go on.
 Must not know: sockets, HTTP, what an action means.
 
 1. There is at most one `Workspace` of a name at any time.
 2. Before a workspace has its first reader its producers have found what must go on.
-3. While the ledger is not available nothing is opened; what was open is gone, its connections are closed with 4503.
+3. While the ledger is not available nothing is opened; what was open is gone, its connections are closed with
+   4503.
 """
 
 from __future__ import annotations
@@ -130,7 +132,9 @@ class Registry:
             self._recovering = asyncio.get_running_loop().create_task(self._recover())
 
     async def _recover(self) -> None:
-        """Drop every state, reopen the ledger with growing patience; then workspaces open from what it holds."""
+        """Drop every state, reopen the ledger with growing patience; then workspaces open from what it
+        holds.
+        """
         dropped, self._open = self._open, {}
         for workspace in dropped.values():
             workspace.hub.cut_all(CloseCode.LEDGER_UNAVAILABLE, "the ledger is not available")

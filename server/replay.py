@@ -3,7 +3,8 @@
 Duty: join the bytes of events into `events` frames; read a ledger page by page.
 Must not know: connections, states, what an event means.
 
-1. The events of one action stand in one frame; a frame is at most `limits.events_frame_bytes_max` unless one action is larger.
+1. The events of one action stand in one frame; a frame is at most `limits.events_frame_bytes_max` unless one
+   action is larger.
 2. Frames are joined from the bytes that the ledger holds; nothing is encoded again.
 """
 

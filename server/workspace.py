@@ -1,12 +1,17 @@
 """The only writer of a workspace: one state machine with one lock, and an output gate.
 
-Duty: take actions in their order, decide each on the working state, hand it to the group commit, and when it is durable
-let everything out in order: committed state, frames to all who listen, the answers to the senders, the producers.
+Duty: take actions in their order, decide each on the working state, hand it to the group commit, and when it
+is durable
+let everything out in order: committed state, frames to all who listen, the answers to the senders, the
+producers.
 Must not know: sockets, HTTP, tokens, how a ledger writes.
 
-1. Only committed state is shown: `committed` moves, frames leave and answers are given behind the commit that they speak of.
-2. Actions are decided in the order in which `post` was called. Behind a retryable refusal nothing of the same lane is decided.
-3. An action's outcome is stored with its events; a repeat gets it back, and waits for it while the first is in flight.
+1. Only committed state is shown: `committed` moves, frames leave and answers are given behind the commit that
+   they speak of.
+2. Actions are decided in the order in which `post` was called. Behind a retryable refusal nothing of the same
+   lane is decided.
+3. An action's outcome is stored with its events; a repeat gets it back, and waits for it while the first is
+   in flight.
 4. The step belongs to the workspace: a caller that is cancelled or gone changes nothing.
 5. No await on a network under the lock: the one look-up a step needs is the ledger's.
 6. After a failed commit the workspace is broken for good: its owner opens a new one from the ledger.
@@ -68,7 +73,9 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class OutcomeUnknown(msgspec.Struct, frozen=True):
-    """The commit failed after the action was decided: nobody can say whether it was written. The same id settles it."""
+    """The commit failed after the action was decided: nobody can say whether it was written. The same id
+    settles it.
+    """
 
 
 Outcome = Applied | Refused | OutcomeUnknown
@@ -194,7 +201,8 @@ class Workspace:
     ) -> Applied | Refused:
         """Submit an action and wait until its outcome is durable.
 
-        Raises `WorkspaceUnavailable` where nobody can say: the same id settles it. Cancelling the caller does not
+        Raises `WorkspaceUnavailable` where nobody can say: the same id settles it. Cancelling the caller does
+        not
         cancel the action.
         """
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -447,7 +455,7 @@ class Workspace:
             self.streams.end(message_id)
 
     def _on_failed(self, error: LedgerError) -> None:
-        """A commit failed: what was decided on the working state may or may not be written (DESIGN rule 3)."""
+        """A commit failed: what was decided on the working state may or may not be written."""
         if self.broken is not None:
             return
         self._publish()  # what was durable before the failure is certain

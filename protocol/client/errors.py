@@ -19,16 +19,16 @@ from typing import Final
 from protocol.errors import ObeliskError
 
 
-class BadTarget(ObeliskError):
+class BadTarget(ObeliskError):  # noqa: N818  says what happened, as it reads at the call
     """What was given is no address, workspace or token."""
 
 
-class CannotReach(ObeliskError):
+class CannotReach(ObeliskError):  # noqa: N818  says what happened, as it reads at the call
     """The server is not there just now."""
 
 
-class Stopped(ObeliskError):
-    """The link does not try again. `code` is the close code or the HTTP status that ended it, None for neither."""
+class Stopped(ObeliskError):  # noqa: N818  says what happened, as it reads at the call
+    """The link does not try again. `code`: the close code or HTTP status behind it, None for neither."""
 
     def __init__(self, code: int | None, message: str) -> None:
         super().__init__(message)
@@ -40,11 +40,11 @@ class NotAllowed(Stopped):
     """The server does not let us in, or not any more."""
 
 
-class CannotKeep(ObeliskError):
+class CannotKeep(ObeliskError):  # noqa: N818  says what happened, as it reads at the call
     """The cache folder or the outbox in it cannot be used."""
 
 
-class LinkClosed(ObeliskError):
+class LinkClosed(ObeliskError):  # noqa: N818  says what happened, as it reads at the call
     """A connection ended; 1006 where it ended without a close frame."""
 
     def __init__(self, code: int, reason: str) -> None:

@@ -36,7 +36,7 @@ class Slot:
         self._handle = handle
 
     def release(self) -> None:
-        """Let others have it. The lock file stays: to delete it would let two processes lock two files of one name."""
+        """Let others have it. The lock file stays, or two processes could lock two files of one name."""
         os.close(self._handle)
 
 

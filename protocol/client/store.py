@@ -171,7 +171,7 @@ class Store:
         kept = Loaded(identity=Identity(*identity) if identity else None, pending=pending, rejected=rejected)
         try:
             state, head, tail_events = self._confirmed()
-        except (WireError, UpcastError, _Doubt) as error:
+        except (WireError, UpcastError, _DoubtError) as error:
             self._forget()
             return msgspec.structs.replace(kept, doubt=str(error))
         return msgspec.structs.replace(kept, state=state, head=head, tail_events=tail_events)
@@ -190,10 +190,10 @@ class Store:
         if row is not None:
             state, head = decode_state([row[3]]), Head(row[0], row[1])
             if state.digest_hex != row[2]:
-                raise _Doubt("the stored state is not what was stored")
+                raise _DoubtError("the stored state is not what was stored")
         events = [decode_event(data) for (data,) in self._db.execute("SELECT event FROM tail ORDER BY seq")]
         if any(event.seq != head.seq + place for place, event in enumerate(events, start=1)):
-            raise _Doubt("stored events are missing")
+            raise _DoubtError("stored events are missing")
         if events:
             state, head = fold(state, events), Head(events[-1].seq, events[-1].event_id)
         return state, head, len(events)
@@ -258,7 +258,7 @@ class Store:
             self._db.execute("DELETE FROM tail")
 
 
-class _Doubt(Exception):
+class _DoubtError(Exception):
     """The stored state contradicts itself."""
 
 

@@ -40,9 +40,9 @@ class Target:
         if (self.url is None) == (self.unix is None):
             raise BadTarget("A server has an address or a socket, one of the two.")
         if not ids.is_workspace(self.workspace):
-            raise BadTarget(f"{ascii(self.workspace)} cannot be the name of a workspace.")
+            raise BadTarget(f"{self.workspace!a} cannot be the name of a workspace.")
         if self.acts_as is not None and not ids.is_actor(self.acts_as):
-            raise BadTarget(f"{ascii(self.acts_as)} cannot be the name of an actor.")
+            raise BadTarget(f"{self.acts_as!a} cannot be the name of an actor.")
         if self.token is not None and not _TOKEN.match(self.token):
             raise BadTarget("The token holds characters that no token has.")
         if self.url is not None:
@@ -77,7 +77,7 @@ class Target:
 
     @property
     def cache_name(self) -> str:
-        """What the cache files of this target begin with: another server, workspace or `acts_as` has others."""
+        """How the cache files of this target begin: another server, workspace or `acts_as` has others."""
         key = "\0".join((self.place, self.workspace, self.acts_as or ""))
         return f"{self.workspace}-{blake2b(key.encode(), digest_size=6).hexdigest()}"
 
@@ -88,9 +88,9 @@ def _checked(url: str) -> str:
         parts = urlsplit(url)
         scheme, _ = _SCHEMES.get(parts.scheme), parts.port
     except ValueError as error:
-        raise BadTarget(f"{ascii(url)} is no address: {error}.") from error
+        raise BadTarget(f"{url!a} is no address: {error}.") from error
     if scheme is None or not parts.hostname:
-        raise BadTarget(f"{ascii(url)} is no address; one looks like https://obelisk.example.")
+        raise BadTarget(f"{url!a} is no address; one looks like https://obelisk.example.")
     if parts.username is not None or parts.query or parts.fragment:
         raise BadTarget("An address holds no credentials, no query and no fragment.")
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"

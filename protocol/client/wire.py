@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from protocol import SUBPROTOCOL, VERSION, limits
@@ -21,6 +22,7 @@ from protocol.client.target import Target
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import ConnectionClosed
 
 OPEN_WAIT_S: Final = 10.0
 CLOSE_WAIT_S: Final = 1.0
@@ -76,41 +78,49 @@ class WebSocketWire:
 async def dial(target: Target) -> Wire:
     """A connection to the target's workspace."""
     from websockets.asyncio.client import connect, unix_connect
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
-    from websockets.typing import Subprotocol
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 
+    opener: Callable[..., Awaitable[ClientConnection]] = connect
+    if target.unix is not None:
+        opener = partial(unix_connect, str(target.unix))
     log = logging.getLogger("obelisk.client.websockets")
     log.setLevel(logging.WARNING)
     try:
-        options = {"max_size": MESSAGE_BYTES_MAX, "compression": None, "ping_interval": None}
-        if target.unix is not None:
-            opening = unix_connect(
-                str(target.unix),
-                uri=target.uri,
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
-                additional_headers=target.headers,
-                user_agent_header=f"obelisk/{VERSION}",
-                open_timeout=OPEN_WAIT_S,
-                close_timeout=CLOSE_WAIT_S,
-                logger=log,
-                **options,
-            )
-        else:
-            opening = connect(target.uri, **options)
-        return WebSocketWire(await opening)
+        connection = await opener(
+            uri=target.uri,
+            additional_headers=target.headers,
+            user_agent_header=f"obelisk/{VERSION}",
+            subprotocols=[SUBPROTOCOL],
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_WAIT_S,
+            close_timeout=CLOSE_WAIT_S,
+            max_size=MESSAGE_BYTES_MAX,
+            proxy=None if target.is_local else True,
+            logger=log,
+        )
     except InvalidStatus as error:
         raise _refused(error.response.status_code) from error
     except InvalidURI as error:
         raise Stopped(None, f"{target.place} is no address.") from error
+    except (InvalidProxy, ImportError) as error:
+        raise Stopped(None, f"The proxy that is set here cannot be used: {error}.") from error
     except InvalidHandshake as error:
         raise CannotReach("What answers there does not speak as an Obelisk server.") from error
     except TimeoutError as error:
         raise CannotReach("The server does not answer.") from error
     except OSError as error:
-        raise CannotReach(f"The server cannot be reached: {_words(error)}.") from error
+        raise CannotReach(f"The server cannot be reached: {error.strerror or error}.") from error
+    return WebSocketWire(connection)
 
 
 def _refused(status: int) -> CannotReach | Stopped:
     if status >= 500 or status in RETRIED_STATUSES:
         return CannotReach(f"The server is busy or being restarted ({status}).")
     return stopped_by_status(status)
+
+
+def _closed(error: ConnectionClosed) -> LinkClosed:
+    """What the peer said, else what this end found wrong with the peer, else that it is just gone."""
+    close = error.rcvd or error.sent
+    return LinkClosed(close.code, close.reason) if close else LinkClosed(1006, "")

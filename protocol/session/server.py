@@ -4,7 +4,8 @@ Duty: what may come when, which bytes answer it, when silence must be broken or 
 Must not know: sockets, the ledger, workspaces; time is handed in, in seconds of any clock that only rises.
 
 1. `hello` is the first frame and comes once, in time; what comes before it or a second one is a bad frame.
-2. An ack leaves only when this connection was brought to its seq: by events, a snapshot, or the cursor that it named.
+2. An ack leaves only when this connection was brought to its seq: by events, a snapshot, or the cursor that
+   it named.
 3. After `limits.head_interval_s` without a frame that carries `seq`, a live reader is told the head.
 4. Too fast a sender is read more slowly: `pause_s` says for how long to stop reading.
 
@@ -118,7 +119,7 @@ class ServerSession:
     @staticmethod
     def failed(error: WireError) -> bytes:
         """The `error` frame that goes before a close that is the client's fault."""
-        return encode_server_frame(ErrorFrame(code=str(int(error.code)), message=error.message))
+        return encode_server_frame(ErrorFrame(code=CloseCode(error.code).name.lower(), message=error.message))
 
     # Time
 

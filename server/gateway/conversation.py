@@ -1,11 +1,15 @@
 """One WebSocket from its first frame to its last: the shell around the server's half of the session.
 
-Duty: move frames between the socket, the session, the workspace and its hub; catch up a reader at its own pace.
+Duty: move frames between the socket, the session, the workspace and its hub; catch up a reader at its own
+pace.
 Must not know: rules, the ledger's tables, how a token is checked.
 
-1. `welcome`, snapshot or replay, tokens, `state.synced`, presence, then live: joining the hub happens in the same turn of
-   the loop in which the reader was found to be at the head, so nothing falls between replay and live and nothing comes twice.
-2. A live reader over `outgoing_bytes_max` is aborted; one that catches up is fed as it drains, and never aborted for it.
+1. `welcome`, snapshot or replay, tokens, `state.synced`, presence, then live: joining the hub happens in the
+   same turn of
+   the loop in which the reader was found to be at the head, so nothing falls between replay and live and
+   nothing comes twice.
+2. A live reader over `outgoing_bytes_max` is aborted; one that catches up is fed as it drains, and never
+   aborted for it.
 3. A retryable refusal is followed by a close, and nothing sent behind it is decided (`Lane`).
 4. What was posted goes on when the connection ends.
 """

@@ -90,9 +90,11 @@ class Routes:
                 return await self._events(workspace, request)
             case "POST", ["events"]:
                 return await self._act(request, admitted)
-            case "GET", ["actions", client_action_id]:
+            case "GET", ["actions", _, *_]:
+                # An id may hold a slash: it is the rest of the path.
+                _, _, client_action_id = request.path.partition("/actions/")
                 return await self._outcome(workspace, admitted.identity.actor, client_action_id)
-            case _, ["state" | "events"] | ["actions", _]:
+            case _, ["state" | "events"] | ["actions", *_]:
                 return refusal(405, "invalid", f"{request.method} is not done here.")
             case _:
                 return refusal(404, "not_found", "There is nothing here.")

@@ -61,7 +61,7 @@ def test_entity_ids(text: str, valid: bool) -> None:
     assert ids.is_entity_id(text) is valid
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8), max_size=4))
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=4))
 def test_a_derived_id_follows_from_its_parts(parts: list[str]) -> None:
     """The same parts give the same uuid v5, in canonical form; how they are cut matters."""
     made = ids.derive(*parts)
