@@ -488,7 +488,8 @@ def _check_tags(tags: object) -> None:
     for tag in tags:
         if len(tag) > limits.tag_characters_max:
             _fail("too_large", f"A tag is longer than {limits.tag_characters_max} characters.", "tags")
-        _check_not_blank(tag, "tags")
+        if not tag.strip():
+            _fail("invalid", "A tag is empty.", "tags")
 
 
 def _check_numbers(intent: Intent) -> None:

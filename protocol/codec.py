@@ -15,6 +15,7 @@ Must not know: what any of it means, or when it may come.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
@@ -163,12 +164,13 @@ def action_digest(action_type: str, payload: msgspec.Raw | bytes) -> bytes:
 
     Two payloads that differ in spaces, the order of keys or `1.0` for `1` are the same value.
     """
-    try:
-        value: object = _any_value(payload)
-    except _DECODE_ERRORS:
-        value = bytes(payload).hex()
     # `ascii`: a type from outside may hold a lone surrogate, which has no UTF-8.
-    return blake2b(canonical([ascii(action_type), value]), digest_size=16).digest()
+    named = ascii(action_type)
+    try:
+        data = canonical([named, _any_value(payload)])
+    except _DECODE_ERRORS:
+        data = canonical([named, bytes(payload).hex()])
+    return blake2b(data, digest_size=16).digest()
 
 
 def _number(text: str) -> float | int | str:
@@ -177,6 +179,11 @@ def _number(text: str) -> float | int | str:
 
 
 _any_value = msgspec.json.Decoder(float_hook=_number).decode
+
+# A string that never ends is one token too: to try again behind each of its quotes would be quadratic.
+_BRACKETS_AND_REST: Final = re.compile(
+    r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL
+)
 
 # Client frames
 
@@ -198,7 +205,7 @@ def decode_client_frame(data: str | bytes) -> ClientFrame:
         envelope = _client_envelope(data)
     except _DECODE_ERRORS:
         envelope = _damaged_envelope(data)
-        return _action_frame(envelope, damage="The payload holds text that is not valid Unicode.")
+        return _action_frame(envelope, damage="The payload cannot be read.")
     match envelope.type:
         case "hello":
             return _control_frame(_hello, data)
@@ -228,7 +235,7 @@ def _damaged_envelope(data: str | bytes) -> _ClientEnvelope:
     """
     try:
         text = data if isinstance(data, str) else data.decode()
-        value = json.loads(text, parse_constant=_no_constant)
+        value = _loaded(text)
     except (ValueError, RecursionError):
         _bad_frame("A frame is one JSON object.")
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
@@ -239,11 +246,31 @@ def _damaged_envelope(data: str | bytes) -> _ClientEnvelope:
     return _ClientEnvelope(value["type"], value.get("client_action_id", msgspec.UNSET), msgspec.Raw(payload))
 
 
+def _loaded(text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        return json.loads(_shallow(text), parse_constant=_no_constant)
+
+
+def _shallow(text: str) -> str:
+    """JSON with `null` for whatever lies deeper than `limits.payload_depth_max`; read without recursion."""
+    depth, kept = 0, []
+    for token in _BRACKETS_AND_REST.findall(text):
+        depth += token in ("{", "[")
+        if depth <= limits.payload_depth_max:
+            kept.append(token)
+        elif depth == limits.payload_depth_max + 1 and token in ("{", "["):
+            kept.append("null")
+        depth -= token in ("}", "]")
+    return "".join(kept)
+
+
 def _escaped(payload: object) -> bytes:
     try:
         return json.dumps(payload, sort_keys=True).encode()
     except RecursionError:
-        _bad_frame("A frame is not nested so deep.")
+        return b"null"
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -120,7 +120,7 @@ class ControlRoutes:
             return refusal(400, "invalid", str(error))
         except (LedgerError, WorkspaceUnavailable) as error:
             return refusal(503, "unavailable", str(error))
-        except msgspec.ValidationError as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             return refusal(400, "invalid", str(error))
 
     async def _route(self, request: Request) -> Response:

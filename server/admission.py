@@ -21,6 +21,7 @@ from protocol.state import Role
 from server.auth import Auth, Denied, Identity
 from server.gateway.http1 import Response, refusal
 from server.gateway.peer import Peer
+from server.ledger.port import LedgerError
 from server.registry import Registry
 from server.workspace import Workspace, WorkspaceUnavailable
 
@@ -52,8 +53,11 @@ class Admission:
         self.without_hello = 0
 
     async def identify(self, headers: Mapping[str, str], peer: Peer) -> Identity | Response:
-        """Who it is, or the refusal."""
-        identity = await self._auth.identify(headers, peer)
+        """Who it is, or the refusal: 401, 403, and 503 where tokens cannot be looked up."""
+        try:
+            identity = await self._auth.identify(headers, peer)
+        except LedgerError as error:
+            return refusal(503, "unavailable", f"The ledger is not available: {error}.")
         if not isinstance(identity, Denied):
             return identity
         challenge = (("WWW-Authenticate", "Bearer"),) if identity.status == 401 else ()

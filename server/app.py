@@ -28,7 +28,7 @@ from server.auth import Auth
 from server.clock import Clock, Ids, SystemClock, SystemIds
 from server.folder import DataFolder
 from server.gateway.conversation import Conversation, Surroundings
-from server.gateway.http1 import Response
+from server.gateway.http1 import Response, refusal
 from server.gateway.listener import HandshakeRequest, Listener, WebSocket, listen
 from server.gateway.routes import Routes
 from server.ledger.commit import CommitQueue
@@ -138,7 +138,7 @@ class Door:
             case ["workspaces", name]:
                 admitted = await self.admission.enter(name, request.headers, request.peer)
             case _:
-                return Response(404, b'{"code":"not_found","message":"There is nothing here."}')
+                return refusal(404, "not_found", "There is nothing here.")
         if isinstance(admitted, Response):
             return admitted
         self._found[request] = admitted

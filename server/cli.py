@@ -204,7 +204,8 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 def _worded(error: OSError, parsed: argparse.Namespace) -> str:
     import errno
 
-    where = parsed.listen or parsed.unix
+    named = error.filename or str(parsed.unix)
+    where = parsed.unix if parsed.unix is not None and named == str(parsed.unix) else parsed.listen
     match error.errno:
         case errno.EADDRINUSE:
             return f"{where} is in use; stop what listens there or choose another address"

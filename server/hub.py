@@ -53,6 +53,7 @@ class Hub:
     def __init__(self) -> None:
         self._live: dict[Reader, Present] = {}
         self._all: dict[tuple[str, str], Reader] = {}
+        self._expected: set[Reader] = set()
         self._dirty: set[Reader] = set()
         self._typing: dict[Reader, asyncio.TimerHandle] = {}
         self._told: dict[Reader, bytes] = {}
@@ -69,8 +70,13 @@ class Hub:
         """Readers in all, those that catch up included."""
         return len(self._all)
 
+    def expect(self, reader: Reader) -> None:
+        """A connection was opened and has not said hello: it may be cut like all others."""
+        self._expected.add(reader)
+
     def enter(self, reader: Reader) -> None:
         """A connection said hello; an older one of the same actor and client is replaced."""
+        self._expected.discard(reader)
         older = self._all.get((reader.actor, reader.client_id))
         self._all[reader.actor, reader.client_id] = reader
         if older is not None:
@@ -88,6 +94,7 @@ class Hub:
         """A connection is gone or going: it gets nothing more."""
         if self._all.get((reader.actor, reader.client_id)) is reader:
             del self._all[reader.actor, reader.client_id]
+        self._expected.discard(reader)
         self._dirty.discard(reader)
         self._told.pop(reader, None)
         timer = self._typing.pop(reader, None)
@@ -136,14 +143,17 @@ class Hub:
 
     def cut_all(self, code: int, reason: str) -> None:
         """End every connection."""
-        self._cut(list(self._all.values()), code, reason)
+        self._cut(self._everybody(), code, reason)
 
     def cut_token(self, token_id: str, code: int, reason: str) -> None:
         """End the connections that came with a token."""
-        self._cut([one for one in self._all.values() if one.token_id == token_id], code, reason)
+        self._cut([one for one in self._everybody() if one.token_id == token_id], code, reason)
 
     def _cut_actor(self, actor: str, code: int, reason: str) -> None:
-        self._cut([one for one in self._all.values() if one.actor == actor], code, reason)
+        self._cut([one for one in self._everybody() if one.actor == actor], code, reason)
+
+    def _everybody(self) -> list[Reader]:
+        return [*self._all.values(), *self._expected]
 
     def _cut(self, readers: Iterable[Reader], code: int, reason: str) -> None:
         for reader in readers:

@@ -6,24 +6,26 @@ Must not know: sockets, HTTP, what an action means.
 
 1. There is at most one `Workspace` of a name at any time.
 2. Before a workspace has its first reader its producers have found what must go on.
-3. While the ledger is not available nothing is opened; what was open is gone, its connections are closed with
-   4503.
+3. While the ledger is not available nothing is opened; what was open is gone for good, its connections are
+   closed with 4503.
+4. Whoever notices that a write failed starts the recovery: a workspace, or `ledger_failed`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
 from protocol import limits
 from protocol.codec import decode_event
-from protocol.errors import CloseCode
+from protocol.errors import UpcastError
 from protocol.reduce import fold
 from protocol.state import INITIAL, State
 from server.clock import Clock, Ids
 from server.ledger.commit import CommitQueue
-from server.ledger.port import Ledger, LedgerError, WorkspaceRow
+from server.ledger.port import Ledger, LedgerError, LedgerUnavailable, WorkspaceRow
 from server.workspace import Producer, Workspace, WorkspaceUnavailable
 
 log = logging.getLogger("obelisk.registry")
@@ -52,6 +54,8 @@ class Registry:
         self._open: dict[str, Workspace] = {}
         self._opening: dict[str, asyncio.Task[Workspace | None]] = {}
         self._recovering: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
+        self._available = True
         self._closed = False
 
     @property
@@ -64,19 +68,17 @@ class Registry:
 
         Raises `WorkspaceUnavailable` while the ledger cannot be used.
         """
-        workspace = self._open.get(name)
-        if workspace is not None and workspace.broken is None:
-            return workspace
-        if self.commits.failure is not None or self._closed:
-            raise WorkspaceUnavailable("the ledger is not available")
         opening = self._opening.get(name)
         if opening is None:
-            opening = asyncio.get_running_loop().create_task(self._load(name))
+            workspace = self._open.get(name)
+            if workspace is not None and workspace.broken is None:
+                return workspace
+            self._check_available()
+            opening = asyncio.get_running_loop().create_task(self._open_once(name))
             self._opening[name] = opening
-            opening.add_done_callback(lambda _: self._opening.pop(name, None))
         try:
             return await asyncio.shield(opening)
-        except LedgerError as error:
+        except (LedgerError, UpcastError) as error:
             raise WorkspaceUnavailable(str(error)) from error
 
     async def create(self, name: str) -> Workspace:
@@ -85,32 +87,62 @@ class Registry:
             if await self.ledger.workspace(name) is None:
                 await self.ledger.create_workspace(name, self._ids.uuid7(), self._clock.now())
                 log.info("workspace %s: made", name)
+        except LedgerUnavailable as error:
+            self.ledger_failed(error)
+            raise WorkspaceUnavailable(str(error)) from error
         except LedgerError as error:
             raise WorkspaceUnavailable(str(error)) from error
         workspace = await self.open(name)
+        if workspace is None:  # that was an opening that had looked before it was made
+            workspace = await self.open(name)
         assert workspace is not None, "it was made above and workspaces are never deleted"
         return workspace
 
     async def resume(self) -> None:
-        """Open the workspaces that wait for something, so that what was cut off goes on."""
+        """Open the workspaces that wait for something, so that what was cut off goes on. One that cannot be
+        opened keeps no other from it.
+        """
         for row, _ in await self.ledger.agenda():
-            await self.open(row.name)
+            try:
+                await self.open(row.name)
+            except WorkspaceUnavailable as error:
+                log.error("workspace %s: what was cut off cannot go on: %s", row.name, error)
 
     async def close(self) -> None:
         """Stop the producers and let every workspace decide what it has taken."""
         self._closed = True
-        if self._recovering is not None:
-            self._recovering.cancel()
+        if self._resting is not None:
+            self._resting.cancel()
+        under_way = {task for task in (self._recovering, *self._opening.values()) if task is not None}
+        if under_way:
+            # Not cancelled: whoever closes the ledger next must not meet it half opened.
+            await asyncio.wait(under_way)
         for producer in self._producers:
             await producer.close()
         for workspace in self.workspaces:
             await workspace.close()
+
+    # Opening
+
+    def _check_available(self) -> None:
+        if self.commits.failure is not None:
+            self.ledger_failed(self.commits.failure)
+        if not self._available or self._closed:
+            raise WorkspaceUnavailable("the ledger is not available")
+
+    async def _open_once(self, name: str) -> Workspace | None:
+        try:
+            return await self._load(name)
+        finally:
+            del self._opening[name]
 
     async def _load(self, name: str) -> Workspace | None:
         row = await self.ledger.workspace(name)
         if row is None:
             return None
         state = await fold_ledger(self.ledger, row, row.seq)
+        if not self._available or self._closed:
+            raise LedgerUnavailable("the ledger is not available any more")
         workspace = Workspace(
             row,
             state,
@@ -123,35 +155,80 @@ class Registry:
         )
         self._open[name] = workspace
         for producer in self._producers:
-            await producer.opened(workspace)
+            await self._start(producer, workspace)
+        if workspace.broken is not None:
+            raise LedgerUnavailable(str(workspace.broken))
         return workspace
 
-    def _on_broken(self, workspace: Workspace) -> None:
+    @staticmethod
+    async def _start(producer: Producer, workspace: Workspace) -> None:
+        try:
+            await producer.opened(workspace)
+        except LedgerError as error:
+            workspace.abandon(error)
+        except Exception:  # a side effect that cannot start keeps nobody out
+            log.exception("workspace %s: a producer could not start", workspace.name)
+
+    # Recovering
+
+    def ledger_failed(self, error: LedgerError) -> None:
+        """A write failed: drop all that is open, and open anew once the ledger is back."""
+        if self._available:
+            log.error("ledger: %s; all connections are closed until it is back", error)
+        self._available = False
         if self._recovering is None and not self._closed:
-            log.error("ledger: %s; all connections are closed until it is back", workspace.broken)
             self._recovering = asyncio.get_running_loop().create_task(self._recover())
 
+    def _on_broken(self, workspace: Workspace) -> None:
+        self.ledger_failed(workspace.broken or LedgerUnavailable("the workspace is broken"))
+
     async def _recover(self) -> None:
-        """Drop every state, reopen the ledger with growing patience; then workspaces open from what it
-        holds.
-        """
+        try:
+            while not self._available:
+                await self._drop_all()
+                if not await self._reopened():
+                    return
+                self._available = True
+                log.info("ledger: available again")
+                await self.resume()
+        except LedgerError as error:
+            log.error("ledger: what was cut off cannot go on: %s", error)
+        finally:
+            self._recovering = None
+
+    async def _drop_all(self) -> None:
+        """Nobody may go on with a workspace of before: a second one of its name is about to be made."""
         dropped, self._open = self._open, {}
+        error = self.commits.failure or LedgerUnavailable("the ledger is not available")
         for workspace in dropped.values():
-            workspace.hub.cut_all(CloseCode.LEDGER_UNAVAILABLE, "the ledger is not available")
-            for producer in self._producers:
-                await producer.close(workspace)
-        patience = _RECOVER_FIRST_S
-        while True:
+            workspace.abandon(error)
+        closing = [producer.close(one) for one in dropped.values() for producer in self._producers]
+        for problem in await asyncio.gather(*closing, return_exceptions=True):
+            if problem is not None:
+                log.error("a producer could not stop: %r", problem)
+
+    async def _reopened(self) -> bool:
+        """Reopen the ledger with growing patience; False where the registry was closed meanwhile."""
+        patience_s = _RECOVER_FIRST_S
+        while not self._closed:
             try:
-                await self.commits.recover()
-                break
+                await self._reopen()
             except LedgerError as error:
                 log.warning("ledger: still not available: %s", error)
-                await self._clock.sleep(patience)
-                patience = min(patience * 2, _RECOVER_MAX_S)
-        self._recovering = None
-        log.info("ledger: available again")
-        await self.resume()
+            else:
+                return True
+            self._resting = asyncio.get_running_loop().create_task(self._clock.sleep(patience_s))
+            await asyncio.wait({self._resting})
+            patience_s = min(patience_s * 2, _RECOVER_MAX_S)
+        return False
+
+    async def _reopen(self) -> None:
+        with contextlib.suppress(LedgerError):
+            await self.commits.drain()  # what is under way ends before anything is read again
+        if self.commits.failure is not None:
+            await self.commits.recover()
+        else:
+            await self.ledger.reopen()
 
 
 async def fold_ledger(ledger: Ledger, row: WorkspaceRow, upto: int) -> State:

@@ -54,7 +54,7 @@ async def replay(ledger: Ledger, workspace: int, after: int, upto: int) -> Async
     """Frames for the events behind seq `after` up to `upto`, which must be the last event of an action."""
     while after < upto:
         limit = min(limits.replay_page_events_max, upto - after)
-        rows = await ledger.read(workspace, after, limit)
+        rows = await ledger.read(workspace, after, limit, limits.catch_up_buffer_bytes_max)
         groups = [list(group) for _, group in groupby(rows, lambda row: _origin(row.data))]
         if rows[-1].seq < upto and len(groups) > 1:
             groups.pop()  # this page may end inside an action; the next one begins with it

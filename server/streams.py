@@ -37,13 +37,17 @@ class Streams:
 
     def append(self, message_id: str, text: str) -> bool:
         """Send a piece of an answer. False where it may not speak (any more): then stop."""
-        said = self._texts.get(message_id)
-        if said is None or message_id in self._frozen:
+        if not self.may_speak(message_id):
             return False
         if text:
+            said = self._texts[message_id]
             self._texts[message_id] = said + text
             self._send(self._token(message_id, len(said), text))
         return True
+
+    def may_speak(self, message_id: str) -> bool:
+        """Whether an answer is open, and no terminal event was decided."""
+        return message_id in self._texts and message_id not in self._frozen
 
     def freeze(self, message_id: str) -> None:
         """A terminal event was decided: nothing leaves any more."""

@@ -43,6 +43,7 @@ from server.ledger.port import (
     Found,
     Ledger,
     LedgerError,
+    LedgerUnavailable,
     LookUp,
     Record,
     Segment,
@@ -52,7 +53,10 @@ from server.ledger.port import Outcome as StoredOutcome
 from server.replay import event_frames
 from server.streams import Streams
 
-DAMAGED = Refused("invalid", "The payload holds text that is not valid Unicode.")
+DAMAGED = Refused(
+    "invalid", "The payload cannot be read: its text is not valid Unicode, or it is nested too deep."
+)
+INTERNAL = Refused("forbidden", "Only the server itself may send actions of this type.", "type")
 UNAVAILABLE = Refused("unavailable", "The workspace cannot be written just now; try again.")
 
 
@@ -182,6 +186,7 @@ class Workspace:
         self._inbox: deque[Submission] = deque()
         self._stepping: asyncio.Task[None] | None = None
         self._in_flight: OrderedDict[tuple[str, str], Decided] = OrderedDict()
+        self._new_in_flight: set[str] = set()
         self._recent: OrderedDict[tuple[str, str], StoredOutcome] = OrderedDict()
         self._durable: list[Decided] = []
         self._agenda_waits = _waits(state)
@@ -226,8 +231,11 @@ class Workspace:
             self._stepping = asyncio.get_running_loop().create_task(self._step_all())
 
     def save_segment(self, message_id: str, offset: int, text: str) -> None:
-        """Keep a piece of an open answer with the next commit group; `offset` in code points."""
-        self._commits.save_segment(Segment(self.key, message_id, offset, text))
+        """Keep a piece of an open answer with the next commit group; `offset` in code points. Nothing of one
+        that has ended: its terminal event has the text, and nothing would remove the piece again.
+        """
+        if self.streams.may_speak(message_id):
+            self._commits.save_segment(Segment(self.key, message_id, offset, text))
 
     async def saved_text(self, message_id: str) -> str:
         """What was kept of an open answer."""
@@ -237,6 +245,11 @@ class Workspace:
         """Decide what is in the inbox, then stop; the commit queue is its owner's."""
         while self._stepping is not None:
             await asyncio.wait({self._stepping})
+
+    def abandon(self, error: LedgerError) -> None:
+        """Go on no more: somebody else opens the workspace anew from what the ledger holds."""
+        if self.broken is None:
+            self._on_failed(error)
 
     # The step
 
@@ -252,11 +265,25 @@ class Workspace:
             self._stepping = None
 
     async def _step(self, batch: Sequence[Submission]) -> None:
-        found = await self._look_up(batch)
-        for submission, facts in zip(batch, found, strict=True):
-            self._take(submission, facts)
+        rest = deque(batch)
+        try:
+            for facts in await self._look_up(batch):
+                self._take(rest[0], facts)
+                rest.popleft()
+        except Exception as error:  # noqa: BLE001 - a bug must not swallow what others sent
+            self._fail_of_bug(error, rest)
         # Answers that nothing in flight holds back leave now; the others leave with their commit.
         self.hub.flush_all()
+
+    def _fail_of_bug(self, error: Exception, rest: Iterable[Submission]) -> None:
+        """A step raised: what it left of the working state counts for nothing, and nobody waits for ever."""
+        handled = {"message": f"a step of workspace {self.name} failed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(handled)
+        taken = [decided.submission for decided in self._in_flight.values()]
+        self._on_failed(LedgerUnavailable(f"a step failed: {type(error).__name__}"))
+        for submission in rest:
+            if not any(submission is one for one in taken):
+                submission.reply(OutcomeUnknown())
 
     async def _look_up(self, batch: Sequence[Submission]) -> list[Found | None]:
         """What is known of each, in memory and in the ledger; None where the ledger cannot be asked.
@@ -265,7 +292,7 @@ class Workspace:
         the one to the other, and nothing may fall between. While this waits, nothing is decided here.
         """
         known = [self._known(one) for one in batch]
-        in_flight_ids = frozenset(new for one in self._in_flight.values() for new in one.new_ids)
+        in_flight_ids = frozenset(self._new_in_flight)
         requests = [self._request(one) for one, found in zip(batch, known, strict=True) if found is None]
         try:
             answers = iter(await self._ledger.look_up(requests) if requests else ())
@@ -292,7 +319,9 @@ class Workspace:
         lane = submission.lane
         if lane is not None and lane.stopped:
             return
-        if self.broken is not None or self._commits.failure is not None or facts is None:
+        if self.broken is None and self._commits.failure is not None:
+            self._on_failed(self._commits.failure)
+        if self.broken is not None or facts is None:
             self._answer(submission, UNAVAILABLE)
             return
         submission.digest = codec.action_digest(submission.type, submission.payload)
@@ -309,23 +338,24 @@ class Workspace:
                 "id_reused", "This client_action_id was used for another action.", "client_action_id"
             )
             self._answer(submission, reused)
-        elif in_flight is not None:
-            in_flight.followers.append((submission, _repeated(stored)))
         else:
             self._answer(submission, _repeated(stored))
         return True
 
     def _decide(self, submission: Submission, facts: Found) -> None:
         action = submission.action
+        if actions.is_internal(submission.type) and not submission.is_producer:
+            action = INTERNAL
         if isinstance(action, Refused):
             self._answer(submission, action)
             return
+        wanted_ids = actions.new_ids(action, submission.actor)
         now_ms = self._clock.now_ms()
         context = Context(
             actor=submission.actor,
             now=format_ms(now_ms),
             because=submission.because,
-            used=facts.used,
+            used=facts.used | self._new_in_flight.intersection(wanted_ids),
             stream_texts=self.streams.texts,
         )
         decision = decide(self._working, action, context)
@@ -336,8 +366,9 @@ class Workspace:
                 self._record(submission, _rejected(submission.digest, decision), (), ())
             case tuple():
                 events = self._stamp(submission, decision, now_ms, context)
-                new_ids = actions.new_ids(action, submission.actor) if events else ()
-                self._record(submission, _applied(submission.digest, events), events, new_ids)
+                self._record(
+                    submission, _applied(submission.digest, events), events, wanted_ids if events else ()
+                )
             case unreachable:
                 assert_never(unreachable)
 
@@ -391,6 +422,7 @@ class Workspace:
         )
         decided = Decided(submission, outcome, events, rows, self._working, self._head, new_ids)
         self._in_flight[submission.key] = decided
+        self._new_in_flight.update(new_ids)
         self._commits.submit(record, lambda: self._on_durable(decided), self._on_failed)
 
     def _new_agenda(self) -> Agenda | None:
@@ -413,6 +445,8 @@ class Workspace:
 
     def _on_durable(self, decided: Decided) -> None:
         # The callbacks of one commit group run in one turn of the loop: what they gather leaves together.
+        if self.broken is not None:
+            return  # it was answered: nobody can say
         if not self._durable:
             asyncio.get_running_loop().call_soon(self._publish)
         self._durable.append(decided)
@@ -428,6 +462,7 @@ class Workspace:
         self.committed = commit
         for decided in group:
             del self._in_flight[decided.submission.key]
+            self._new_in_flight.difference_update(decided.new_ids)
             self._remember(decided)
         for event in events:
             self._follow_stream(event)
@@ -462,6 +497,7 @@ class Workspace:
         self.broken = error
         in_flight = list(self._in_flight.values())
         self._in_flight.clear()
+        self._new_in_flight.clear()
         self.hub.cut_all(4503, "the ledger is not available")
         for decided in in_flight:
             decided.submission.reply(OutcomeUnknown())

@@ -200,7 +200,7 @@ class _File:
 
 
 def _sound_store(path: Path, now: str) -> tuple[Store, Loaded]:
-    """The store of a file and what it holds; a damaged one is set aside, what its outbox still gives is kept."""
+    """The store of a file and what it holds; a damaged one is set aside, its outbox kept."""
     try:
         found = Store(path)
         try:

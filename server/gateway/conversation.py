@@ -83,6 +83,7 @@ class Conversation:
         """Talk until either side has enough."""
         self._around.admission.came(self.actor)
         self._around.admission.without_hello += 1
+        self._workspace.hub.expect(self)
         self._arm()
         try:
             await self._listen()
@@ -135,7 +136,7 @@ class Conversation:
         pause_s = self._session.pause_s()
         if pause_s > 0:
             await self._around.clock.sleep(pause_s)
-        while self._in_flight >= limits.actions_in_flight_max and not self._socket.closed:
+        while self._in_flight >= limits.actions_in_flight_max and not self._leaving:
             self._room.clear()
             await self._room.wait()
 
@@ -274,6 +275,7 @@ class Conversation:
             return
         self._leaving = True
         self._lane.stopped = True
+        self._room.set()  # what the lane drops is never settled
         self.flush()
         self._start(self._socket.close(code, reason))
 

@@ -92,7 +92,7 @@ class Routes:
                 return await self._act(request, admitted)
             case "GET", ["actions", _, *_]:
                 # An id may hold a slash: it is the rest of the path.
-                _, _, client_action_id = request.path.partition("/actions/")
+                client_action_id = request.path.lstrip("/").split("/", 3)[3]
                 return await self._outcome(workspace, admitted.identity.actor, client_action_id)
             case _, ["state" | "events"] | ["actions", *_]:
                 return refusal(405, "invalid", f"{request.method} is not done here.")
@@ -128,9 +128,9 @@ class Routes:
 
     async def _state_at(self, workspace: Workspace, at: str) -> Response:
         ledger, head = self.registry.ledger, workspace.committed.head
-        if not at.isascii() or not at.isdigit():
+        seq = _number(at)
+        if seq is None:
             return refusal(400, "invalid", "at must be a seq.")
-        seq = int(at)
         if seq > head.seq:
             return refusal(404, "not_found", f"The ledger ends at seq {head.seq}.")
         row = await ledger.workspace(workspace.name)
@@ -152,17 +152,14 @@ class Routes:
 
     async def _events(self, workspace: Workspace, request: Request) -> Answer:
         ledger, head = self.registry.ledger, workspace.committed.head
-        limit_text, after_text = request.query.get("limit", ""), request.query.get("after", "0")
-        limit = limits.http_events_max
-        if limit_text:
-            if not limit_text.isascii() or not limit_text.isdigit():
-                return refusal(400, "invalid", "limit must be a number.")
-            limit = min(int(limit_text), limit)
-        after: int | None
-        if after_text.isascii() and after_text.isdigit():
-            after = int(after_text)
-        else:
-            after = await ledger.seq_of(workspace.key, after_text)
+        limit = _number(request.query.get("limit", str(limits.http_events_max)))
+        if limit is None:
+            return refusal(400, "invalid", "limit must be a number.")
+        limit = min(limit, limits.http_events_max)
+        asked = request.query.get("after", "0")
+        after = _number(asked)
+        if after is None:
+            after = await ledger.seq_of(workspace.key, asked)
         if after is None:
             return refusal(404, "not_found", "This ledger does not hold that event.")
         return StreamResponse(200, NDJSON, _lines(ledger, workspace.key, after, min(head.seq, after + limit)))
@@ -196,7 +193,9 @@ class Routes:
             return refusal(400, "invalid", f"The body is no action: {error}.")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return refusal(400, "invalid", "The body must be the JSON of one action.")
-        client_action_id = body.client_action_id or request.headers.get("idempotency-key", "")
+        client_action_id = body.client_action_id
+        if client_action_id is None:
+            client_action_id = request.headers.get("idempotency-key", "")
         if not is_client_action_id(client_action_id):
             return refusal(
                 400,
@@ -216,6 +215,13 @@ class Routes:
                 return _refused(outcome)
             case unreachable:
                 assert_never(unreachable)
+
+
+def _number(text: str) -> int | None:
+    """A seq or a count, None where the text is none; one of more than 18 digits is past everything anyway."""
+    if not text.isascii() or not text.isdigit():
+        return None
+    return int(text.lstrip("0")[:18] or "0")
 
 
 def _refused(refused: Refused) -> Response:
@@ -257,6 +263,7 @@ async def _lines(ledger: Ledger, workspace: int, after: int, upto: int) -> Async
 
 async def _rows(ledger: Ledger, workspace: int, after: int, upto: int) -> AsyncIterator[EventRow]:
     while after < upto:
-        for row in await ledger.read(workspace, after, min(limits.replay_page_events_max, upto - after)):
+        limit = min(limits.replay_page_events_max, upto - after)
+        for row in await ledger.read(workspace, after, limit, limits.catch_up_buffer_bytes_max):
             yield row
             after = row.seq

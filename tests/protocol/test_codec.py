@@ -48,7 +48,7 @@ from protocol.reduce import reduce
 from tests.support.fixtures import NOW, a_message, a_state, a_task, an_event
 from tests.support.strategies import INTENTS, JSON_VALUES, TEXTS, Story, any_events, stories, structs
 
-FRAMES = [Welcome, Token, Synced, Presence, Ack, Reject, HeadFrame, ErrorFrame]
+FRAMES: list[type[msgspec.Struct]] = [Welcome, Token, Synced, Presence, Ack, Reject, HeadFrame, ErrorFrame]
 
 
 # Events
@@ -69,7 +69,17 @@ def test_an_event_has_the_contract_s_fields(events: tuple) -> None:
     for event in events:
         value = json.loads(encode_event(event))
         assert list(value) == (
-            "seq event_id timestamp type actor client_action_id cause because payload".split()
+            [
+                "seq",
+                "event_id",
+                "timestamp",
+                "type",
+                "actor",
+                "client_action_id",
+                "cause",
+                "because",
+                "payload",
+            ]
         )
         assert value["payload"] == json.loads(encode_payload(event.payload))
         if type(event.payload) in WHOLE_ENTITY:
@@ -87,10 +97,14 @@ def test_an_event_from_tomorrow_is_kept(fields: dict, name: str) -> None:
     assert reduce(a_state(), event) == a_state()
 
 
-@pytest.mark.parametrize("number", ["1.10", "1e999", "-0.0", "0.1", "123456789012345678901234567890", "1E-400"])
+@pytest.mark.parametrize(
+    "number", ["1.10", "1e999", "-0.0", "0.1", "123456789012345678901234567890", "1E-400"]
+)
 def test_a_number_from_tomorrow_loses_nothing(number: str) -> None:
     """A number that no float holds passes through an unknown event with all its digits."""
-    data = json.dumps({**stamp("tomorrow.x"), "payload": {"n": 0}}).replace('"n": 0', f'"n": {number}').encode()
+    data = (
+        json.dumps({**stamp("tomorrow.x"), "payload": {"n": 0}}).replace('"n": 0', f'"n": {number}').encode()
+    )
     payload = encode_payload(decode_event(data).payload).decode()
     assert json.loads(payload, parse_float=Decimal)["n"] == json.loads(number, parse_float=Decimal)
 
@@ -113,7 +127,9 @@ def test_unknown_fields_are_ignored() -> None:
         b'{"seq":1}',
         b"null",
         b"\xff",
-        json.dumps({"seq": 1, "event_id": "e", "timestamp": "t", "type": "task.created", "actor": "a"}).encode(),
+        json.dumps(
+            {"seq": 1, "event_id": "e", "timestamp": "t", "type": "task.created", "actor": "a"}
+        ).encode(),
     ],
 )
 def test_what_is_no_event(broken: bytes) -> None:
@@ -122,7 +138,9 @@ def test_what_is_no_event(broken: bytes) -> None:
         decode_event(broken)
 
 
-@pytest.mark.parametrize("payload", [{}, {"task_id": 1}, [], None, {"task_id": "t", "title": "x", "status": "??"}])
+@pytest.mark.parametrize(
+    "payload", [{}, {"task_id": 1}, [], None, {"task_id": "t", "title": "x", "status": "??"}]
+)
 def test_a_known_type_without_its_shape(payload: object) -> None:
     """A payload that claims a known type and is none of it raises UpcastError."""
     with pytest.raises(UpcastError):
@@ -305,7 +323,9 @@ def test_a_server_frame_from_tomorrow_is_skipped() -> None:
 
 def test_a_server_frame_with_a_field_from_tomorrow() -> None:
     """Unknown fields are ignored."""
-    assert decode_server_frame(b'{"type":"head","seq":1,"event_id":null,"x":[]}') == HeadFrame(seq=1, event_id=None)
+    assert decode_server_frame(b'{"type":"head","seq":1,"event_id":null,"x":[]}') == HeadFrame(
+        seq=1, event_id=None
+    )
 
 
 # State
@@ -363,7 +383,9 @@ def test_an_entry_larger_than_a_part_has_one_of_its_own() -> None:
     assert max(len(json.loads(bytes(part.state)).get("messages", {})) for part in parts) == 1
 
 
-@pytest.mark.parametrize("broken", [b"", b"[]", b'{"tasks":[]}', b'{"tasks":{"t":{}}}', b'{"settings":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "broken", [b"", b"[]", b'{"tasks":[]}', b'{"tasks":{"t":{}}}', b'{"settings":1}', b"\xff"]
+)
 def test_what_is_no_state(broken: bytes) -> None:
     """A part that cannot be read raises WireError."""
     with pytest.raises(WireError):

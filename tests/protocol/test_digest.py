@@ -69,13 +69,25 @@ def test_canonical_json_is_what_another_program_writes(value: object) -> None:
 
 def test_keys_are_sorted_by_code_point() -> None:
     """Beyond the basic plane too, where UTF-16 would sort otherwise."""
-    assert canonical({"\U00010000": 1, "\uffff": 2, "Z": 3, "a": 4}) == '{"Z":3,"a":4,"\uffff":2,"\U00010000":1}'.encode()
+    assert (
+        canonical({"\U00010000": 1, "\uffff": 2, "Z": 3, "a": 4})
+        == '{"Z":3,"a":4,"\uffff":2,"\U00010000":1}'.encode()
+    )
 
 
 def test_an_entry_counts_with_its_place() -> None:
     """The same entry under another key or in another collection has another fingerprint."""
     entry = a_task()
-    assert len({fingerprint("tasks", "t1", entry), fingerprint("tasks", "t2", entry), fingerprint("x", "t1", entry)}) == 3
+    assert (
+        len(
+            {
+                fingerprint("tasks", "t1", entry),
+                fingerprint("tasks", "t2", entry),
+                fingerprint("x", "t1", entry),
+            }
+        )
+        == 3
+    )
 
 
 @given(st.sampled_from(Task.__struct_fields__))

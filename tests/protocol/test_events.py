@@ -47,7 +47,7 @@ def test_every_payload_has_one_name() -> None:
 
 
 @pytest.mark.parametrize("kind", list(WHOLE_ENTITY), ids=lambda kind: TYPE_OF[kind])
-def test_a_whole_entity_is_flat(kind: type) -> None:
+def test_a_whole_entity_is_flat(kind: type[msgspec.Struct]) -> None:
     """`X.created`, `X.added` and `X.set` are the entity itself: no wrapper reaches the wire."""
     assert kind.__struct_fields__ == ("entity",)
 
@@ -82,7 +82,11 @@ def inverted(payload: Payload) -> Payload | None:
     match payload:
         case TaskUpdated(version=version, set=wanted, was=was):
             return msgspec.structs.replace(payload, version=version + 1, set=was, was=wanted)
-        case MemoryUpdated(set=wanted, was=was) | ThreadUpdated(set=wanted, was=was) | SettingsUpdated(set=wanted, was=was):
+        case (
+            MemoryUpdated(set=wanted, was=was)
+            | ThreadUpdated(set=wanted, was=was)
+            | SettingsUpdated(set=wanted, was=was)
+        ):
             return msgspec.structs.replace(payload, set=was, was=wanted)
         case _:
             return None

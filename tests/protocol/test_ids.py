@@ -27,7 +27,15 @@ def test_a_name_that_no_actor_can_have(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "valid"),
-    [("home", True), ("a" * 63, True), ("a" * 64, False), ("a.b", False), ("a_b", False), ("", False), ("a\n", False)],
+    [
+        ("home", True),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        ("a.b", False),
+        ("a_b", False),
+        ("", False),
+        ("a\n", False),
+    ],
 )
 def test_workspace_names(name: str, valid: bool) -> None:
     """A workspace's name has no dots and no underscores."""
@@ -54,14 +62,21 @@ def test_client_action_ids(text: str, valid: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "valid"), [("t", True), ("!" * 128, True), ("!" * 129, False), ("", False), ("a b", False), ("a\n", False)]
+    ("text", "valid"),
+    [("t", True), ("!" * 128, True), ("!" * 129, False), ("", False), ("a b", False), ("a\n", False)],
 )
 def test_entity_ids(text: str, valid: bool) -> None:
     """1 to 128 visible ASCII characters, no space."""
     assert ids.is_entity_id(text) is valid
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_a_derived_id_follows_from_its_parts(parts: list[str]) -> None:
     """The same parts give the same uuid v5, in canonical form; how they are cut matters."""
     made = ids.derive(*parts)

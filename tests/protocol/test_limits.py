@@ -34,7 +34,14 @@ AT_THE_BOUND = [
     ("user.message", MESSAGE, "message_id", "x" * 128, "x" * 129, "invalid"),
     ("user.remember", MESSAGE, "text", "x" * 64 * KIB, "x" * (64 * KIB + 1), "too_large"),
     ("user.update_memory", {"memory_id": "m"}, "text", "x" * 64 * KIB, "x" * (64 * KIB + 1), "too_large"),
-    ("user.set_reminder", {"at": "x", "text": "x"}, "text", "x" * 64 * KIB, "x" * (64 * KIB + 1), "too_large"),
+    (
+        "user.set_reminder",
+        {"at": "x", "text": "x"},
+        "text",
+        "x" * 64 * KIB,
+        "x" * (64 * KIB + 1),
+        "too_large",
+    ),
     ("user.update_settings", {}, "instructions", "x" * 16 * KIB, "x" * (16 * KIB + 1), "too_large"),
     ("user.batch", {}, "actions", [{}] * 200, [{}] * 201, "too_large"),
     ("user.set_member", {"role": "owner"}, "actor", "a" * 63, "a" * 64, "invalid"),
@@ -76,7 +83,9 @@ def test_an_empty_text_is_allowed_where_it_means_none() -> None:
 
 def test_the_numbers_of_the_contract() -> None:
     """What the contract names by number is that number."""
-    assert limits.frame_bytes_max == limits.snapshot_part_bytes_max == limits.events_frame_bytes_max == 262_144
+    assert (
+        limits.frame_bytes_max == limits.snapshot_part_bytes_max == limits.events_frame_bytes_max == 262_144
+    )
     assert (limits.text_bytes_max, limits.title_characters_max) == (65_536, 500)
     assert (limits.tags_max, limits.tag_characters_max, limits.batch_actions_max) == (64, 64, 200)
     assert (limits.thread_messages_max, limits.thread_text_bytes_max) == (500, 1_048_576)
@@ -87,4 +96,8 @@ def test_the_numbers_of_the_contract() -> None:
     assert (limits.hello_timeout_s, limits.head_interval_s, limits.typing_s) == (10, 15, 6)
     assert (limits.connections_per_actor_max, limits.connections_max) == (256, 10_000)
     assert limits.connections_without_hello_max == 1_000
-    assert (limits.actions_per_s_max, limits.actions_burst_max, limits.presence_members_max) == (200, 2_000, 100)
+    assert (limits.actions_per_s_max, limits.actions_burst_max, limits.presence_members_max) == (
+        200,
+        2_000,
+        100,
+    )

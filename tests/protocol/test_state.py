@@ -77,7 +77,10 @@ def test_dropping_what_is_not_there_changes_nothing() -> None:
 
 def test_open_tasks_are_counted_and_closed_ones_ordered() -> None:
     """The order knows how many tasks are open, and the closed ones by the time of their closing."""
-    late, early = a_task("a", status="done", closed_at="2026-02"), a_task("b", status="dropped", closed_at="2026-01")
+    late, early = (
+        a_task("a", status="done", closed_at="2026-02"),
+        a_task("b", status="dropped", closed_at="2026-01"),
+    )
     state = a_state(late, early, a_task("c"), a_task("d", status="doing"))
     assert state.order.open_tasks == 2
     assert state.order.closed_tasks == (("2026-01", "b"), ("2026-02", "a"))
@@ -105,7 +108,9 @@ def test_a_message_that_comes_again_stands_where_it_is_now() -> None:
 
 
 @given(structs(Settings), structs(AssistantState))
-def test_settings_and_the_assistant_count_in_the_digest(settings: Settings, assistant: AssistantState) -> None:
+def test_settings_and_the_assistant_count_in_the_digest(
+    settings: Settings, assistant: AssistantState
+) -> None:
     """Their fields are fingerprinted like entries, incrementally and from nothing alike."""
     state = put_assistant(put_settings(a_state(), settings), assistant)
     assert state.digest == recomputed(state)

@@ -105,19 +105,26 @@ def test_only_instants_have_milliseconds() -> None:
         times.local("yesterday", "UTC")
 
 
-@pytest.mark.parametrize("text", ["2026-02-29", "2026-13-01", "2026-1-1", "20260101", "2026-W01-1", "2026-01-01 ", ""])
+@pytest.mark.parametrize(
+    "text", ["2026-02-29", "2026-13-01", "2026-1-1", "20260101", "2026-W01-1", "2026-01-01 ", ""]
+)
 def test_what_is_no_date(text: str) -> None:
     """Only YYYY-MM-DD of a day that is."""
     assert times.parse_date(text) is None
 
 
-@pytest.mark.parametrize(("text", "valid"), [("00:00", True), ("23:59", True), ("24:00", False), ("8:30", False), ("08:30\n", False)])
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [("00:00", True), ("23:59", True), ("24:00", False), ("8:30", False), ("08:30\n", False)],
+)
 def test_times_of_day(text: str, valid: bool) -> None:
     """HH:MM of a 24-hour day."""
     assert times.is_time_of_day(text) is valid
 
 
-@pytest.mark.parametrize("name", ["", "Nowhere/Here", "../UTC", "Europe", "a\0b", "a" * 5_000, "/etc/hosts", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", "Nowhere/Here", "../UTC", "Europe", "a\0b", "a" * 5_000, "/etc/hosts", "\ud800"]
+)
 def test_what_is_no_zone(name: str) -> None:
     """A name that leads nowhere, or out of the zones, is None."""
     assert times.zone(name) is None

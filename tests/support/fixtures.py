@@ -14,7 +14,7 @@ from protocol import ids, times
 from protocol.actions import Action, parse
 from protocol.decide import Context, decide
 from protocol.errors import Refused
-from protocol.events import EVENTS, TYPE_OF, Event, Head, Payload, Unknown
+from protocol.events import TYPE_OF, Event, Head, Payload, Unknown
 from protocol.reduce import fold
 from protocol.state import (
     COLLECTIONS,
@@ -40,7 +40,7 @@ from protocol.state import (
 
 NOW_MS = 1_795_352_700_123
 NOW = times.format_ms(NOW_MS)
-"""Saturday noon or so: `2026-11-22T13:05:00.123Z`."""
+"""`2026-11-22T13:05:00.123Z`, a Sunday."""
 
 COLLECTION_OF: Mapping[type[Entry], CollectionName] = {kind: name for name, kind in COLLECTIONS.items()}
 
@@ -82,7 +82,9 @@ def a_message(message_id: str = "m1", seq: int = 1, **fields: object) -> Message
     return Message(message_id=message_id, **{**defaults, **fields})  # type: ignore[arg-type]  # fields of a message
 
 
-def an_answer(message_id: str = "an1", seq: int = 2, *, status: str = "streaming", **fields: object) -> Message:
+def an_answer(
+    message_id: str = "an1", seq: int = 2, *, status: str = "streaming", **fields: object
+) -> Message:
     """An answer of the assistant, open unless said otherwise."""
     wanted = {"role": "assistant", "author": "assistant", "reply_to": "m1", "model": "builtin", "text": ""}
     return a_message(message_id, seq, status=status, **{**wanted, **fields})
@@ -188,10 +190,8 @@ def some_events(*payloads: Payload, after: int = 0) -> tuple[Event, ...]:
 
 def a_head(events: Iterable[Event]) -> Head:
     """Where a ledger of these events stands."""
-    last = None
-    for last in events:
-        pass
-    return Head() if last is None else Head(last.seq, last.event_id)
+    ledger = tuple(events)
+    return Head(ledger[-1].seq, ledger[-1].event_id) if ledger else Head()
 
 
 def decided(
@@ -220,5 +220,3 @@ def entity_of(payload: Payload) -> msgspec.Struct:
 def names_of(payloads: Iterable[Payload]) -> tuple[str, ...]:
     """The event types of payloads."""
     return tuple(TYPE_OF[type(payload)] for payload in payloads)
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -234,9 +234,7 @@ def test_what_is_no_date_is_a_bug_of_the_caller() -> None:
 
 
 INSTANTS = st.integers(1_795_300_000_000, 1_795_600_000_000).map(times.format_ms)
-DUES = (
-    st.none() | st.dates(*[times.parse_date(one) for one in ("2026-11-15", "2026-12-02")]).map(str) | INSTANTS
-)  # type: ignore[arg-type]  # both are dates
+DUES = st.none() | st.dates(date(2026, 11, 15), date(2026, 12, 2)).map(str) | INSTANTS
 TASKS = st.builds(
     Task,
     task_id=st.integers(0, 60).map(lambda n: f"t{n}"),
