@@ -218,7 +218,7 @@ class CompletePlan(_Intent, frozen=True):
     """`system.complete_plan`: a plan's workflow is at its end."""
 
     plan_id: str
-    status: str
+    status: Literal["complete", "failed"]
     error: str | None = None
 
 

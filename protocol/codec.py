@@ -401,14 +401,15 @@ def snapshot_frames(state: State, head: Head, reason: SnapshotReason) -> Iterato
 
     Made as they are taken, so that a reader that is slow holds no second copy of a large state.
     """
-    group: dict[str, list[bytes]] = {}
+    # The first part names every collection, so that what the parts make together is a whole state.
+    group: dict[str, list[bytes]] = {name: [] for name in COLLECTIONS}
     size, part = 0, 0
     room = limits.snapshot_part_bytes_max - 1024
     singles = b'"settings":%b,"assistant":%b' % (_encode(state.settings), _encode(state.assistant))
     size += len(singles)
     for collection, entry in entries_of(state):
         data = b"%b:%b" % (_encode(key_of(entry)), _encode(entry))
-        if size + len(data) > room and (group or part == 0):
+        if size + len(data) > room and group:
             yield _snapshot_frame(head, reason, part, False, group, singles)
             group, size, part, singles = {}, 0, part + 1, b""
         group.setdefault(collection, []).append(data)

@@ -83,7 +83,7 @@ from protocol.events import (
     ThreadUpdated,
 )
 from protocol.reduce import known_fields
-from protocol.state import CLOSED, Member, Memory, Message, Plan, State, Task, Thread
+from protocol.state import CLOSED, MAIN_THREAD, Member, Memory, Message, Plan, State, Task, Thread
 
 F = TypeVar("F", bound=msgspec.Struct)
 
@@ -496,6 +496,8 @@ def _update_thread(state: State, intent: UpdateThread) -> tuple[Payload, ...]:
     thread = state.threads.get(intent.thread_id)
     if thread is None:
         _no("not_found", "There is no such conversation.", "thread_id")
+    if thread.thread_id == MAIN_THREAD and intent.archived is True:
+        _no("invalid", "The main conversation is always there; it cannot be archived.", "archived")
     changed, was = _difference(thread, intent.fields)
     if was == type(was)():
         return ()

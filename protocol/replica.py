@@ -24,7 +24,7 @@ snapshot on, the ledger's roles hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal
@@ -155,7 +155,7 @@ class Replica:
 
     def find(self, client_action_id: str) -> Pending | None:
         """The pending action of that id."""
-        return next((one for one in self.pending if one.client_action_id == client_action_id), None)
+        return next((one for one in self.pending if one.action.client_action_id == client_action_id), None)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -200,16 +200,16 @@ def apply_snapshot(replica: Replica, state: State, head: Head) -> Step:
 
 def settle_ack(replica: Replica, client_action_id: str, seq: int | None) -> Step:
     """The replica after an ack; it settles now, or once `head` has reached `seq`."""
-    if replica.find(client_action_id) is None:
-        return Step(replica)
     if seq is not None and seq > replica.head.seq:
+        if replica.find(client_action_id) is None:
+            return Step(replica)
         return Step(replace(replica, acked=replica.acked.set(client_action_id, seq)))
-    return _without(replica, lambda one: one.client_action_id == client_action_id)
+    return _settled(replica, client_action_id)
 
 
 def settle_reject(replica: Replica, client_action_id: str) -> Step:
     """The replica after a reject: the action and what it predicted are gone."""
-    return _without(replica, lambda one: one.client_action_id == client_action_id)
+    return _settled(replica, client_action_id)
 
 
 def bind(replica: Replica, actor: str, workspace_id: str) -> Replica:
@@ -243,32 +243,34 @@ def _settled_by_events(replica: Replica, events: Iterable[Event]) -> Step:
     given: dict[tuple[str, str], list[Event]] = {}
     for event in events:
         given.setdefault((event.actor, event.client_action_id), []).append(event)
-    step = _without(
-        replica,
-        lambda one: (
-            (one.actor, one.client_action_id) in given
-            or replica.acked.get(one.client_action_id, replica.head.seq + 1) <= replica.head.seq
-        ),
+    reached = {name for name, seq in replica.acked.items() if seq <= replica.head.seq}
+    named = reached.union(name for _, name in given)
+    gone = tuple(
+        one
+        for one in replica.pending
+        if one.action.client_action_id in named
+        and (one.client_action_id in reached or (one.actor, one.client_action_id) in given)
     )
-    settled = tuple(
-        Settled(one.pending, tuple(given.get((one.pending.actor, one.pending.client_action_id), ())))
-        for one in step.settled
-    )
-    return Step(step.replica, settled)
+    settled = tuple(Settled(one, tuple(given.get((one.actor, one.client_action_id), ()))) for one in gone)
+    return Step(_without(replica, gone), settled)
 
 
-def _without(replica: Replica, goes: Callable[[Pending], bool]) -> Step:
-    gone = tuple(one for one in replica.pending if goes(one))
-    if not gone:
+def _settled(replica: Replica, client_action_id: str) -> Step:
+    pending = replica.find(client_action_id)
+    if pending is None:
         return Step(replica)
+    return Step(_without(replica, (pending,)), (Settled(pending),))
+
+
+def _without(replica: Replica, gone: tuple[Pending, ...]) -> Replica:
+    if not gone:
+        return replica
+    names = {one.client_action_id for one in gone}
     acked = replica.acked
-    for one in gone:
-        acked = acked.delete(one.client_action_id) if one.client_action_id in acked else acked
-    ids = {one.client_action_id for one in gone}
-    left = tuple(one for one in replica.pending if one.client_action_id not in ids)
-    return Step(
-        replace(replica, pending=left, acked=acked, carried=None), tuple(Settled(one) for one in gone)
-    )
+    for name in names & set(acked):
+        acked = acked.delete(name)
+    left = tuple(one for one in replica.pending if one.action.client_action_id not in names)
+    return replace(replica, pending=left, acked=acked, carried=None)
 
 
 # Predictions

@@ -200,7 +200,8 @@ class Hub:
         self._telling = None
         self._told_at = asyncio.get_running_loop().time()
         presence = self._presence()
-        for reader in [one for one, told in self._told.items() if told != presence]:
-            self._told[reader] = presence
-            reader.push(presence)
-            reader.flush()
+        for reader in list(self._told):
+            if self._told.get(reader, presence) != presence:  # a flush may have ended it
+                self._told[reader] = presence
+                reader.push(presence)
+                reader.flush()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     asked = build_parser().parse_args(argv)
+    os.umask(0o077)
     if asked.command is None:
         return _full_screen(asked)
     module = importlib.import_module(asked.module)

@@ -156,7 +156,7 @@ def _typed_due(due: str | None, moment: Moment) -> str:
 
 
 def edit_task(task: Task, form: TaskForm, moment: Moment) -> Wanted | Refused | None:
-    """What a filled form changes; None where that is nothing, Refused with its field where one cannot be read."""
+    """What a filled form changes; None where that is nothing, Refused where one cannot be read."""
     was = form_of(task, moment)
     changed: dict[str, object] = {}
     for name in TaskForm.__slots__:

@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Place = Literal[
-    "everywhere", "panes", "main", "today", "tasks", "conversation", "composer", "memory", "rejected", "help", "reading"
+    "everywhere",
+    "panes",
+    "main",
+    "today",
+    "tasks",
+    "conversation",
+    "composer",
+    "memory",
+    "rejected",
+    "help",
+    "reading",
 ]
 
 PLACE_WORDS: Final[dict[Place, str]] = {
@@ -43,38 +53,74 @@ class Command:
     words: str
     place: Place
     short: str = ""
+    rank: int = 5
+    """Its place in the footer; what a small screen cannot do without has a low one."""
     own: bool = False
     """The widget itself knows the key; here it is only told of."""
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("tasks.toggle", ("space", "enter"), "Complete the task, or open it again", "tasks", "done/open"),
-    Command("tasks.edit", ("e",), "Edit the task", "tasks", "edit"),
-    Command("tasks.delete", ("d", "delete"), "Delete the task", "tasks", "delete"),
-    Command("tasks.start", ("s",), "Mark the task as being done now, or not", "tasks", "doing"),
-    Command("today.reason", ("enter",), "Show why the block stands there, or hide it", "today", "why"),
-    Command("today.toggle", ("space",), "Complete the task of the block, or open it again", "today", "done/open"),
-    Command("today.edit", ("e",), "Edit the task of the block", "today", "edit"),
+    Command(
+        "tasks.toggle", ("space", "enter"), "Complete the task, or open it again", "tasks", "done", rank=0
+    ),
+    Command("tasks.edit", ("e",), "Edit the task", "tasks", "edit", rank=4),
+    Command("tasks.delete", ("d", "delete"), "Delete the task", "tasks", "delete", rank=4),
+    Command("tasks.start", ("s",), "Mark the task as being done now, or not", "tasks", "doing", rank=6),
+    Command(
+        "today.reason", ("enter",), "Show why the block stands there, or hide it", "today", "why", rank=0
+    ),
+    Command(
+        "today.toggle",
+        ("space",),
+        "Complete the task of the block, or open it again",
+        "today",
+        "done",
+        rank=1,
+    ),
+    Command("today.edit", ("e",), "Edit the task of the block", "today", "edit", rank=4),
     Command("conversation.interrupt", ("i",), "Stop the answer that is being written", "main"),
-    Command("conversation.leave", ("escape",), "Stop the answer that is being written", "conversation", "stop"),
-    Command("composer.send", ("enter",), "Send", "composer", "send", own=True),
-    Command("composer.newline", ("ctrl+j", "alt+enter", "shift+enter"), "New line", "composer", "new line", own=True),
-    Command("composer.leave", ("escape",), "Leave the composer; what you wrote stays", "composer", "leave", own=True),
-    Command("tasks.add", ("a",), "Add a task in one line", "main", "add"),
-    Command("composer.focus", ("slash",), "Write a message", "main", "write"),
+    Command(
+        "conversation.leave",
+        ("escape",),
+        "Stop the answer that is being written",
+        "conversation",
+        "stop",
+        rank=0,
+    ),
+    Command("composer.send", ("enter",), "Send", "composer", "send", rank=0, own=True),
+    Command(
+        "composer.newline",
+        ("ctrl+j", "alt+enter", "shift+enter"),
+        "New line",
+        "composer",
+        "new line",
+        rank=1,
+        own=True,
+    ),
+    Command(
+        "composer.leave",
+        ("escape",),
+        "Leave the composer; what you wrote stays",
+        "composer",
+        "leave",
+        rank=2,
+        own=True,
+    ),
+    Command("tasks.add", ("a",), "Add a task in one line", "main", "add", rank=1),
+    Command("composer.focus", ("slash",), "Write a message", "main", "write", rank=2),
     Command("today.plan", ("p",), "Plan my day", "main", "plan"),
-    Command("memory.open", ("m",), "Memory: what is remembered", "main", "memory"),
+    Command("memory.open", ("m",), "Memory: what is remembered", "main", "memory", rank=6),
     Command("rejected.open", ("r",), "What was not accepted, and why", "main"),
     Command("pane.today", ("1",), "Go to Today", "main"),
     Command("pane.tasks", ("2",), "Go to Tasks", "main"),
     Command("pane.conversation", ("3",), "Go to the conversation", "main"),
     Command("link.retry", ("c",), "Connect now, without waiting for the next try", "main"),
-    Command("help.open", ("question_mark",), "Help for what has the focus", "main", "help"),
-    Command("app.leave", ("q",), "Quit; nothing unsent is lost", "main", "quit"),
-    Command("pane.next", ("tab",), "Next pane", "panes", "pane"),
+    Command("help.open", ("question_mark",), "Help for what has the focus", "main", "help", rank=3),
+    Command("app.leave", ("q",), "Quit; nothing unsent is lost", "main", "quit", rank=8),
+    Command("pane.next", ("tab",), "Next pane", "panes", "pane", rank=7),
     Command("pane.previous", ("shift+tab",), "Previous pane", "panes"),
     Command("tasks.add_typing", ("ctrl+n",), "Add a task in one line", "everywhere"),
-    Command("palette.open", ("ctrl+p",), "All actions", "everywhere", "all"),
+    Command("palette.open", ("ctrl+p",), "All actions", "everywhere", "all", rank=7),
     Command("help.open_typing", ("f1",), "Help for what has the focus", "everywhere"),
     Command("app.interrupt", ("ctrl+c",), "Copy what is selected; twice: quit", "everywhere"),
     Command("memory.add", ("a",), "Write something down", "memory", "add"),
@@ -128,7 +174,8 @@ def at_hand(place: Place) -> tuple[Command, ...]:
 
 def footer(place: Place) -> tuple[Command, ...]:
     """The commands that have a word in the footer of a place."""
-    return tuple(command for command in at_hand(place) if command.short)
+    shown = [command for command in at_hand(place) if command.short]
+    return tuple(sorted(shown, key=lambda command: command.rank))
 
 
 def help_sections(place: Place) -> Iterator[tuple[str, tuple[Command, ...]]]:
@@ -148,7 +195,7 @@ def key_words(key: str) -> str:
 def keys_words(command: Command, bound: Mapping[str, str] | None = None) -> str:
     """All keys of a command, as they are bound."""
     keys = tuple((bound or {})[command.id].split(",")) if bound and command.id in bound else command.keys
-    return " ".join(key_words(key.strip()) for key in keys)
+    return " or ".join(key_words(key.strip()) for key in keys)
 
 
 def clashes(bound: Mapping[str, str]) -> list[str]:

@@ -40,6 +40,7 @@ START_MAX_S: Final = 20.0
 STOP_MAX_S: Final = 20.0
 """The server ends within 15 s of SIGTERM."""
 RESTART_WAIT_S: Final = 3.0
+RESTARTED: Final = "The local server had died; it was started again."
 LOG_BYTES_MAX: Final = 1024 * 1024
 """A larger log is set aside when a server starts; one old one is kept."""
 
@@ -350,7 +351,7 @@ async def watch(
 ) -> None:
     """For ever: when the link of `client` has been down for `wait_s`, start the local server again.
 
-    `say` gets each sentence for the person once, however often the same thing fails.
+    `say` gets a sentence for the person: each restart, and each failure once, however often it repeats.
     """
     changed = asyncio.Event()
     unsubscribe = client.subscribe(lambda _: changed.set())
@@ -365,8 +366,8 @@ async def watch(
             sentence = await _restarted(places)
             client.retry()
             if sentence is not None and sentence != said:
-                said = sentence
                 say(sentence)
+            said = None if sentence == RESTARTED else sentence or said
     finally:
         unsubscribe()
 
@@ -389,4 +390,4 @@ async def _restarted(places: Places) -> str | None:
         running = await ensure_running(places)
     except CannotStart as problem:
         return f"{str(problem)[:1].upper()}{str(problem)[1:]}."
-    return "The local server had died; it was started again." if running.started else None
+    return RESTARTED if running.started else None

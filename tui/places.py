@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -83,12 +84,19 @@ def find_places(environ: Mapping[str, str] | None = None) -> Places:
     named_data = environ.get("OBELISK_DATA_DIR")
     data = Path(named_data or platformdirs.user_data_path("obelisk")).expanduser().absolute()
     named = environ.get("OBELISK_RUNTIME_DIR")
-    runtime = Path(named or platformdirs.user_runtime_path("obelisk")).expanduser().absolute()
+    runtime = (Path(named).expanduser() if named else _own_runtime()).absolute()
     if named_data and not named:
         runtime /= _short(data)
     if _is_too_long(runtime) or (not named and _fault_of_parent(runtime) is not None):
         runtime = Path(tempfile.gettempdir()).absolute() / f"obelisk-{os.getuid()}-{_short(runtime)}"
     return Places(data=data, runtime=runtime)
+
+
+def _own_runtime() -> Path:
+    with warnings.catch_warnings():
+        # A session without a runtime folder is nothing to tell a person: the next best one is checked.
+        warnings.simplefilter("ignore")
+        return platformdirs.user_runtime_path("obelisk")
 
 
 def _short(path: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.text import NOTHING
-from tui.keymap import COMMANDS, MAIN_PLACES, Place, help_sections, keys_words
+from tui.keymap import MAIN_PLACES, Place, help_sections, keys_words
 from tui.selectors import (
     BlockLine,
     GroupName,
@@ -38,7 +38,9 @@ class TaskRows:
     def rows(self, view: TasksView) -> list[Row]:
         """All groups below each other."""
         if not view.groups:
-            return [_note("empty", "No tasks yet. Press a and write one, such as: pay rent friday !high #home")]
+            return [
+                _note("empty", "No tasks yet. Press a and write one, such as: pay rent friday !high #home")
+            ]
         made: dict[str, tuple[TaskLine, Row]] = {}
         rows: list[Row] = []
         for group in view.groups:
@@ -124,7 +126,11 @@ def block_row(block: BlockLine, *, opened: bool) -> Row:
         sign=block.sign,
         facts=block.facts,
         below=block.reason if opened else NOTHING,
-        tone="quiet" if block.closed or block.when == "past" else "strong" if block.when == "now" else "plain",
+        tone="quiet"
+        if block.closed or block.when == "past"
+        else "strong"
+        if block.when == "now"
+        else "plain",
     )
 
 
@@ -162,16 +168,18 @@ def rejected_rows(lines: Sequence[RejectedLine]) -> list[Row]:
 def help_rows(place: Place, bound: dict[str, str]) -> list[Row]:
     """The keys for somebody in `place`, under headings."""
     rows: list[Row] = []
-    width = max(len(keys_words(command, bound)) for command in COMMANDS)
     for heading, commands in help_sections(place):
         rows.append(Row(f"heading:{heading}", "heading", words(heading)))
         rows += [
-            Row(command.id, "note", words(f"  {keys_words(command, bound):<{width}}  {command.words}"))
+            Row(command.id, "note", words(f"  {keys_words(command, bound):<{_KEYS_WIDTH}}  {command.words}"))
             for command in commands
         ]
     rows.append(Row("heading:tips", "heading", words("Good to know")))
     rows += [_note(f"tip:{number}", f"  {tip}") for number, tip in enumerate(_tips(place))]
     return rows
+
+
+_KEYS_WIDTH: Final = 16
 
 
 def _tips(place: Place) -> list[str]:
@@ -200,4 +208,3 @@ __all__ = [
     "task_row",
     "today_rows",
 ]
-

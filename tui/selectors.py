@@ -368,7 +368,12 @@ class Conversation:
         self, message: Message, pending: bool, streams: Mapping[str, str], moment: Moment
     ) -> tuple[Message, bool, Entry]:
         known = self._read.get(message.message_id)
-        if known is not None and known[0] is message and known[1] == pending and message.status != "streaming":
+        if (
+            known is not None
+            and known[0] is message
+            and known[1] == pending
+            and message.status != "streaming"
+        ):
             return known
         return message, pending, message_entry(message, moment, pending=pending, streams=streams)
 

@@ -95,7 +95,9 @@ def clock_words(instant: str, moment: Moment) -> SafeText:
         return inert_line(instant)
     time_of_day = f"{clock:%H:%M}"
     return words(
-        time_of_day if clock.date() == moment.today else f"{day_words(clock.date(), moment.today)} {time_of_day}"
+        time_of_day
+        if clock.date() == moment.today
+        else f"{day_words(clock.date(), moment.today)} {time_of_day}"
     )
 
 

@@ -502,6 +502,8 @@ class Client:
         return None
 
     def _acked(self, ack: Ack) -> None:
+        if self._outbox.find(ack.client_action_id) is None:
+            return
         self._outbox.note(ack)
         step = settle_ack(self.replica, ack.client_action_id, ack.seq)
         if step.settled:

@@ -84,9 +84,8 @@ class Outbox:
         return batch
 
     def note(self, ack: Ack) -> None:
-        """An ack came; it is the outcome once the replica has reached its seq."""
-        if ack.client_action_id in self._handles:
-            self._acks[ack.client_action_id] = ack
+        """An ack of a pending action came; it is the outcome once the replica has reached its seq."""
+        self._acks[ack.client_action_id] = ack
 
     def settle(self, settled: Settled) -> None:
         """An action is done: by its events, else by the ack that was noted."""

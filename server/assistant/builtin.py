@@ -21,7 +21,8 @@ from protocol.quickadd import QuickAdd
 from protocol.state import CLOSED, Plan, State, Task
 from server.assistant import planner, replies, words
 from server.assistant.port import CHANGES_MAX, AnswerRequest, Tools
-from server.assistant.understanding import (
+from server.assistant.understanding import understand
+from server.assistant.wishes import (
     Add,
     AskHelp,
     AskWho,
@@ -38,7 +39,6 @@ from server.assistant.understanding import (
     WhatIsDue,
     WhatIsLate,
     WhatNext,
-    understand,
 )
 from server.clock import Clock
 

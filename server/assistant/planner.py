@@ -216,15 +216,15 @@ def _without(
 
 
 def _candidates(state: State, day: _Day) -> Iterator[_Candidate]:
-    left_over = _left_over(state, day.date)
+    left_over = _left_over(state, day.today)
     for task in state.tasks.values():
         if task.status not in CLOSED:
             yield _candidate(task, day, left_over)
 
 
-def _left_over(state: State, wanted: date) -> dict[str, date]:
-    """The tasks of the last plan before that date, with its date."""
-    earlier = [one for one in state.plans if one < wanted.isoformat()]
+def _left_over(state: State, today: date) -> dict[str, date]:
+    """The tasks of the last plan of a day that is over, with its date."""
+    earlier = [one for one in state.plans if one < today.isoformat()]
     last = times.parse_date(max(earlier)) if earlier else None
     if last is None:
         return {}

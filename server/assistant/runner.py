@@ -3,41 +3,34 @@
 Duty: for each open answer of a workspace one run, and for each run one terminal event.
 Must not know: how an answer is worded, who reads it; a reader that is slow or leaves changes nothing here.
 
-1. The first piece is sent at once, later ones are joined; what was sent is what the terminal event carries.
+1. What was sent (`voice`) is what the terminal event carries.
 2. A run ends in the turn of the loop in which its terminal event is committed, whoever caused it.
 3. An answer that no run is behind is sealed when the workspace is opened, with the text that was saved.
 4. When an answer has ended, the next question that waits is opened, once: the action's id follows from both.
-5. Silence is bounded by time without progress, never by the length of an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from protocol import ids, limits
 from protocol.errors import Refused
 from protocol.events import LlmCompleted, LlmInterrupted, MessageStream
-from protocol.state import InterruptReason, Message, State, text_bytes
+from protocol.state import InterruptReason, Message, State
 from server.assistant.port import AnswerRequest, Assistant
+from server.assistant.voice import Voice
 from server.clock import Clock
 from server.workflows.jobs import Jobs, came, settled
 from server.workspace import Applied, Commit, Workspace
 
-STALLED_S: Final = 60.0
-"""An answer without a new piece for so long is ended."""
-
 T = TypeVar("T")
 log = logging.getLogger("obelisk.assistant")
-
-
-class AnswerTooLongError(Exception):
-    """An assistant said more than an answer may hold."""
 
 
 class Runner:
@@ -47,7 +40,7 @@ class Runner:
         self._assistant = assistant
         self._clock = clock
         self._jobs = Jobs()
-        self._runs: dict[tuple[Workspace, str], _Run] = {}
+        self._runs: dict[tuple[Workspace, str], Voice] = {}
         self._changed: dict[asyncio.Event, Workspace] = {}
 
     async def opened(self, workspace: Workspace) -> None:
@@ -93,13 +86,13 @@ class Runner:
         key = (workspace, opened.message_id)
         if key in self._runs:
             return
-        run = self._runs[key] = _Run(workspace, opened.message_id, self._clock)
+        run = self._runs[key] = Voice(workspace, opened.message_id, self._clock)
         run.task = self._jobs.start(
             workspace, f"answer {opened.message_id}", lambda: self._answer(run, state, opened, because)
         )
         run.task.add_done_callback(lambda _: self._runs.pop(key, None))
 
-    async def _answer(self, run: _Run, state: State, opened: MessageStream, because: str) -> None:
+    async def _answer(self, run: Voice, state: State, opened: MessageStream, because: str) -> None:
         reason: InterruptReason | None = None
         try:
             request = _request(state, opened, because, self._clock.now())
@@ -115,7 +108,7 @@ class Runner:
         if run.may_speak():
             await self._end(run, reason, because)
 
-    async def _end(self, run: _Run, reason: InterruptReason | None, because: str) -> None:
+    async def _end(self, run: Voice, reason: InterruptReason | None, because: str) -> None:
         run.settling = True
         text = run.workspace.streams.texts.get(run.message_id, "")
         fields: dict[str, object] = {"message_id": run.message_id, "text": text}
@@ -228,124 +221,6 @@ class _Tools:
 
     async def seen(self, find: Callable[[State], T | None], within_s: float) -> T | None:
         return await self._runner.seen(self._workspace, find, within_s)
-
-
-class _Run:
-    """An answer on its way out."""
-
-    def __init__(self, workspace: Workspace, message_id: str, clock: Clock) -> None:
-        self.workspace = workspace
-        self.message_id = message_id
-        self.settling = False
-        """Its own terminal action is under way."""
-        self.task: asyncio.Task[None] | None = None
-        self._clock = clock
-        self._said = 0
-        self._saved = 0
-        self._saved_at = clock.monotonic()
-        self._unsaved: list[str] = []
-        self._pump: asyncio.Task[None] | None = None
-
-    def stop(self) -> None:
-        """The answer has ended: stop at once, unless it is this run that ends it."""
-        if self._pump is not None:
-            self._pump.cancel()
-        if self.task is not None and not self.settling:
-            self.task.cancel()
-
-    def may_speak(self) -> bool:
-        """Whether no terminal event was decided."""
-        return self.workspace.streams.append(self.message_id, "")
-
-    async def speak(self, pieces: AsyncIterator[str]) -> InterruptReason | None:
-        """Send `pieces` as they come. None at their end, or where it may not speak; `stalled` after silence.
-
-        Raises what `pieces` raises, after what came before was sent.
-        """
-        inbox = _Inbox()
-        self._pump = asyncio.get_running_loop().create_task(inbox.fill(pieces))
-        try:
-            return await self._send_all(inbox)
-        finally:
-            self._pump.cancel()
-            await asyncio.wait({self._pump})
-
-    async def _send_all(self, inbox: _Inbox) -> InterruptReason | None:
-        progress_at = self._clock.monotonic()
-        while True:
-            silence_s = self._clock.monotonic() - progress_at
-            if silence_s >= STALLED_S:
-                return "stalled"
-            wait_s = limits.segment_interval_s if self._unsaved else STALLED_S - silence_s
-            if await came(inbox.news, self._clock, wait_s):
-                text, ended = inbox.take()
-                if not self._send(text) or ended:
-                    break
-                progress_at = self._clock.monotonic()
-                await self._clock.sleep(limits.token_join_s)
-            self._save_when_due()
-        if inbox.error is not None and self.may_speak():
-            raise inbox.error
-        return None
-
-    def _send(self, text: str) -> bool:
-        if not self.workspace.streams.append(self.message_id, text):
-            return False
-        self._said += len(text)
-        if text:
-            self._unsaved.append(text)
-        return True
-
-    def _save_when_due(self) -> None:
-        if self._clock.monotonic() - self._saved_at >= limits.segment_interval_s:
-            self.save()
-
-    def save(self) -> None:
-        """Keep what was sent and not saved yet; nothing of an answer that has ended."""
-        if self._unsaved and self.may_speak():
-            self.workspace.save_segment(self.message_id, self._saved, "".join(self._unsaved))
-            self._unsaved.clear()
-            self._saved, self._saved_at = self._said, self._clock.monotonic()
-
-
-class _Inbox:
-    """Pieces that came and were not sent yet."""
-
-    def __init__(self) -> None:
-        self.news = asyncio.Event()
-        self.error: Exception | None = None
-        self._pieces: list[str] = []
-        self._bytes = 0
-        self._ended = False
-
-    async def fill(self, pieces: AsyncIterator[str]) -> None:
-        """Take all `pieces`; what they raise is kept."""
-        try:
-            async for piece in pieces:
-                self._add(piece)
-        except Exception as error:  # noqa: BLE001 - handed on to whoever speaks, after what came before
-            self.error = error
-        finally:
-            self._ended = True
-            self.news.set()
-
-    def take(self) -> tuple[str, bool]:
-        """All that came since, and whether that was the end."""
-        text = "".join(self._pieces)
-        self._pieces.clear()
-        if not self._ended:
-            self.news.clear()
-        return text, self._ended
-
-    def _add(self, piece: str) -> None:
-        # A lone surrogate cannot be written to the wire.
-        piece = piece.encode("utf-8", "replace").decode()
-        self._bytes += text_bytes(piece)
-        if self._bytes > limits.answer_bytes_max:
-            raise AnswerTooLongError
-        if piece:
-            self._pieces.append(piece)
-            self.news.set()
 
 
 def _request(state: State, opened: MessageStream, because: str, now: str) -> AnswerRequest:

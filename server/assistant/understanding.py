@@ -17,104 +17,24 @@ from typing import Final
 from msgspec import Struct
 
 from protocol import quickadd, times
-
-
-class Add(Struct, frozen=True):
-    """Each line is a task; `reminding` where a reminder was asked for."""
-
-    lines: tuple[str, ...]
-    reminding: bool = False
-
-
-class Mark(Struct, frozen=True):
-    """Tasks, named by words of their titles, are done, or begun (`doing`)."""
-
-    names: tuple[str, ...]
-    status: str
-
-
-class Delete(Struct, frozen=True):
-    name: str
-
-
-class PlanDay(Struct, frozen=True):
-    date: str
-
-
-class WhatNext(Struct, frozen=True):
-    pass
-
-
-class WhatIsDue(Struct, frozen=True):
-    """From `first` to `last`, both included; with what is late where `late`."""
-
-    first: str
-    last: str
-    late: bool
-
-
-class WhatIsLate(Struct, frozen=True):
-    pass
-
-
-class ListTasks(Struct, frozen=True):
-    tag: str | None = None
-
-
-class KeepInMind(Struct, frozen=True):
-    text: str
-
-
-class Recall(Struct, frozen=True):
-    about: str
-
-
-class Summarise(Struct, frozen=True):
-    """What happened from `first` to `last`, both included."""
-
-    first: str
-    last: str
-
-
-class Greet(Struct, frozen=True):
-    pass
-
-
-class Thank(Struct, frozen=True):
-    pass
-
-
-class AskWho(Struct, frozen=True):
-    pass
-
-
-class AskHelp(Struct, frozen=True):
-    pass
-
-
-class Unclear(Struct, frozen=True):
-    """`looks_like_task` where the text has marks or a date, as a quick-add line has."""
-
-    looks_like_task: bool = False
-
-
-Wish = (
-    Add
-    | Mark
-    | Delete
-    | PlanDay
-    | WhatNext
-    | WhatIsDue
-    | WhatIsLate
-    | ListTasks
-    | KeepInMind
-    | Recall
-    | Summarise
-    | Greet
-    | Thank
-    | AskWho
-    | AskHelp
-    | Unclear
+from server.assistant.wishes import (
+    Add,
+    AskHelp,
+    AskWho,
+    Delete,
+    Greet,
+    KeepInMind,
+    ListTasks,
+    Mark,
+    PlanDay,
+    Recall,
+    Summarise,
+    Thank,
+    Unclear,
+    WhatIsDue,
+    WhatIsLate,
+    WhatNext,
+    Wish,
 )
 
 
@@ -122,6 +42,7 @@ def understand(text: str, *, now: str, zone: str) -> Wish:
     """The wish of `text`, said at the instant `now` in a zone."""
     # Runs of blanks mean nothing, and cost patterns much.
     text = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", text.strip())
+    text = _MENTION_BEHIND.sub("", text)
     preamble = _PREAMBLE.match(text)
     if preamble is not None:
         # “could you add milk?” asks no question.
@@ -171,6 +92,7 @@ _BULLET: Final = re.compile(r"\s*(?:[-*•+]\s+|\d{1,3}[.)]\s+)?(?:\[[ xX]?\]\s+
 _TO_MY_LIST: Final = re.compile(
     r"\s+(?:to|on)\s+(?:my|the|our)\s+(?:(?:to-?do|task)\s+)?(?:list|tasks|to-?dos)[.!]?\s*\Z", re.IGNORECASE
 )
+_MENTION_BEHIND: Final = re.compile(r"\s@assistant\b[.,!?]{0,3}\Z", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"\s{2,}")
 _LINES_MAX: Final = 200
 
@@ -252,8 +174,8 @@ def _period(words: str, today: date) -> tuple[date, date] | None:
 
 _TASK: Final = "((an?|another|the|these|the following|my) )?(new )?(tasks?|to-?dos?|items?)\\b"
 _ADD: Final = _said(
-    rf"(add\b|(create|make|new) (?={_TASK})|(to-?do|task)s?(\s*:| )|remember to\b"
-    rf"|(?P<remind>remind me (to|about|of))\b|(i (need|have)|don'?t let me forget) to\b)"
+    rf"(add\b|(create|make|new) (?={_TASK})|(to-?do|task)s?\s*:|remember to\b"
+    rf"|(?P<remind>remind me (to|about|of))\b|(i (need|have)|don'?t( let me)? forget) to\b)"
     rf"\s*:?\s*({_TASK}\s*(:|to\b|called\b|named\b)?\s*)?(?P<rest>.+)"
 )
 _DONE: Final = _said(
@@ -274,7 +196,9 @@ _WHAT: Final = (
 _Reader = Callable[[re.Match[str], _Asked], Wish | None]
 _WISHES: Final[tuple[tuple[re.Pattern[str], _Reader], ...]] = (
     (
-        _said("(hi|hello|hey|hallo|moin|howdy|good (morning|afternoon|evening))\\b\\W*(there|assistant)?"),
+        _said(
+            "(hi|hello|hey|hallo|moin|howdy|good (morning|afternoon|evening))\\b(\\W{1,3}(there|assistant))?"
+        ),
         lambda _, __: Greet(),
     ),
     (_said("((many )?thanks|thank you|thx|cheers)\\b.{0,40}"), lambda _, __: Thank()),
@@ -291,7 +215,10 @@ _WISHES: Final[tuple[tuple[re.Pattern[str], _Reader], ...]] = (
     ),
     (_ADD, _add),
     (
-        _said("(remember|keep in mind|note|don'?t forget|memori[sz]e)(\\s*:| that\\b| )\\s*(?P<rest>.+)"),
+        _said(
+            "(note(?=\\s*:| that\\b)|remember|keep in mind|don't forget|memori[sz]e)"
+            "(\\s*:| that\\b| )\\s*(?P<rest>.+)"
+        ),
         lambda match, _: KeepInMind(match["rest"]),
     ),
     (
@@ -335,7 +262,7 @@ _WISHES: Final[tuple[tuple[re.Pattern[str], _Reader], ...]] = (
     (
         _said(
             "(summari[sz]e|summary|sum up|recap)\\b(?P<rest>.{0,80}?)",
-            "what('s| has| have)?( i| we)? (happened|changed|done|been done)\\b(?P<rest2>.{0,80}?)",
+            "what('s| is| has| have)?( i| we)? (happened|changed|done|been done)\\b(?P<rest2>.{0,80}?)",
             "what did (i|we) (do|get done)\\b(?P<rest3>.{0,80}?)",
         ),
         _summarise,

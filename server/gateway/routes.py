@@ -90,9 +90,7 @@ class Routes:
                 return await self._events(workspace, request)
             case "POST", ["events"]:
                 return await self._act(request, admitted)
-            case "GET", ["actions", _, *_]:
-                # An id may hold a slash: it is the rest of the path.
-                client_action_id = request.path.lstrip("/").split("/", 3)[3]
+            case "GET", ["actions", *_] if (client_action_id := _action_named(request.path)):
                 return await self._outcome(workspace, admitted.identity.actor, client_action_id)
             case _, ["state" | "events"] | ["actions", *_]:
                 return refusal(405, "invalid", f"{request.method} is not done here.")
@@ -215,6 +213,12 @@ class Routes:
                 return _refused(outcome)
             case unreachable:
                 assert_never(unreachable)
+
+
+def _action_named(path: str) -> str:
+    """The id in the path of an action: all the rest, for an id may hold slashes."""
+    parts = path.lstrip("/").split("/", 3)
+    return parts[3] if len(parts) > 3 else ""
 
 
 def _number(text: str) -> int | None:

@@ -251,6 +251,15 @@ def test_any_line_gives_an_answer(line: str, zone: str, now_ms: int) -> None:
     assert all(0 < len(tag) <= limits.tag_characters_max for tag in added.tags)
 
 
+@pytest.mark.parametrize(
+    "piece", ["#a ", "#", "!", "@a.", "~1", " ", "monday or ", "in 3 ", "24.", "due: ", "at ", ",", "\u0661 "]
+)
+def test_a_long_line_costs_little(piece: str) -> None:
+    """A line of the largest size is read in one go, whatever it repeats."""
+    line = piece * (limits.text_bytes_max // len(piece)) + "x tomorrow"
+    assert read(line).title
+
+
 def test_more_tags_than_a_task_may_have_stay_in_the_title() -> None:
     """What would be refused is not taken."""
     added = read("x " + " ".join(f"#t{n}" for n in range(limits.tags_max + 1)))

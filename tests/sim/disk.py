@@ -53,6 +53,8 @@ class ServerDisk:
     """Of commits."""
     full: bool = False
     """Nothing can be written."""
+    under_way: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever a batch begins to be written."""
 
     def heads(self) -> dict[str, int]:
         """The durable head of every workspace, by name."""
@@ -72,6 +74,8 @@ class SimLedger(MemoryLedger):
     async def flush(self) -> None:
         """A commit on its way: it takes its time, then is durable, or is not and nobody knows which."""
         disk = self.disk
+        if self.tail is not None:
+            disk.under_way.set()
         await pause(disk.chance.uniform(*disk.commit_s))
         if disk.full or disk.chance.random() < disk.fail_share:
             self._tail_survives = not disk.full and disk.chance.random() < 0.5

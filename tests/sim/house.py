@@ -77,12 +77,14 @@ class Server:
     ids: SimIds
     parts: Parts
     seed: int
+    down: asyncio.Event
+    """Set when the supervisor should look."""
     node: Node = field(init=False)
     ledger: SimLedger = field(init=False)
     registry: Registry = field(init=False)
     ready: bool = False
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it could not start, or has stopped by itself."""
+    failed: bool = False
+    """It could not start."""
     _around: Surroundings = field(init=False)
     _commits: CommitQueue = field(init=False)
     _ends: dict[int, ServerEnd] = field(default_factory=dict)
@@ -110,7 +112,8 @@ class Server:
             await self.registry.resume()
             self.ready = True
         except (LedgerError, WorkspaceUnavailable):
-            self.over.set()
+            self.failed = True
+            self.down.set()
 
     async def furnish(self, workspaces: dict[str, list[str]]) -> None:
         """Make workspaces and their owners."""
@@ -153,7 +156,6 @@ class Server:
             await pause(0.05)
         await self.registry.close()
         await self._commits.close()
-        self.over.set()
 
     def die(self) -> None:
         """As kill -9 and a power cut at once."""

@@ -84,6 +84,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self._serial = itertools.count()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._last_rites = False
+        self._unrun: list[asyncio.Handle] = []
+        """What dead nodes would have done next."""
+        self._tasks: list[asyncio.Task[Any]] = []
+        """All, so that the collector does not end a dead node's tasks in the middle of a run."""
         self.set_debug(False)
         self.set_task_factory(self._make_task)
         self.set_exception_handler(self._keep_fault)
@@ -91,7 +95,9 @@ class SimLoop(asyncio.BaseEventLoop):
     def _make_task(
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], **options: Any
     ) -> asyncio.Task[T]:
-        return Step(coroutine, loop=loop, serial=next(self._serial), **options)
+        task = Step(coroutine, loop=loop, serial=next(self._serial), **options)
+        self._tasks.append(task)
+        return task
 
     def _keep_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.faults.append(context)
@@ -119,7 +125,7 @@ class SimLoop(asyncio.BaseEventLoop):
             self._move_time()
         while self._timers and self._timers[0][0] <= self._virtual_s:
             ready.append(heapq.heappop(self._timers)[2])
-        turn = [handle for handle in ready if not handle.cancelled() and self._is_alive(handle)]
+        turn = [handle for handle in ready if self._may_run(handle)]
         ready.clear()
         if len(turn) > 1 and self._chance.random() < self._shuffle:
             self._change_places(turn)
@@ -128,7 +134,7 @@ class SimLoop(asyncio.BaseEventLoop):
             raise EndlessLoop(f"{self.steps} callbacks at {self._virtual_s} s")
         for handle in turn:
             # Somebody earlier in this turn may have cancelled it, or ended its node.
-            if not handle.cancelled() and self._is_alive(handle):
+            if self._may_run(handle):
                 handle._run()
 
     def _move_time(self) -> None:
@@ -145,6 +151,14 @@ class SimLoop(asyncio.BaseEventLoop):
         for place, handle in zip(places, [turn[one] for one in order], strict=True):
             turn[place] = handle
 
+    def _may_run(self, handle: asyncio.Handle) -> bool:
+        if handle.cancelled():
+            return False
+        if not self._is_alive(handle):
+            self._unrun.append(handle)
+            return False
+        return True
+
     def _is_alive(self, handle: asyncio.Handle) -> bool:
         node = handle._context.get(_NODE)  # type: ignore[attr-defined]  # a handle's context has no public name
         return node is None or node.alive or self._last_rites
@@ -152,17 +166,21 @@ class SimLoop(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """End the tasks that are left, the dead ones too: their `finally` may run now, nobody looks any more."""
         self._last_rites = True
+        self._ready.extend(self._unrun)  # type: ignore[attr-defined]  # asyncio's own queue of handles
         for _ in range(20):
-            left = asyncio.all_tasks(self)
+            left = [task for task in self._tasks if not task.done()]
             if not left:
                 break
-            for task in sorted(left, key=hash):
+            for task in left:
                 task.cancel()
             self.run_until_complete(OUTSIDE.copy().run(self.create_task, _give_way()))
         self.close()
 
-    def call_soon_threadsafe(self, *_args: Any, **_options: Any) -> NoReturn:
-        raise AssertionError("there are no threads in here")
+    def call_soon_threadsafe(  # type: ignore[override]  # the stub's TypeVarTuple says nothing more than this
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """There is one thread; asyncio itself calls this when an async generator is left behind."""
+        return self.call_soon(callback, *args, context=context)
 
     def run_in_executor(self, *_args: Any, **_options: Any) -> NoReturn:
         raise AssertionError("there are no threads in here")

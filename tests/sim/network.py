@@ -34,6 +34,8 @@ class Weather:
     delay_s: tuple[float, float] = (0.001, 0.02)
     gap_s: float = 0.0
     """Up to so long between two frames of one write."""
+    cut_share: float = 0.0
+    """Of frames, the share behind which the connection is cut."""
     weight: int = 1
     """How many bytes of buffer one byte counts as: slow readers come sooner to the server's bounds."""
 
@@ -151,8 +153,11 @@ class Pipe:
 class Connection:
     """A connection between a client and a server, from the dial on."""
 
-    def __init__(self, number: int, request: HandshakeRequest, chance: random.Random, weather: Weather) -> None:
+    def __init__(
+        self, number: int, client: str, request: HandshakeRequest, chance: random.Random, weather: Weather
+    ) -> None:
         self.number = number
+        self.client = client
         self.request = request
         self.to_server = Pipe(chance, weather)
         self.to_client = Pipe(chance, weather)
@@ -160,10 +165,19 @@ class Connection:
         """None where the upgrade was granted, else the status."""
         self.gone = asyncio.Event()
         self._chance = chance
+        self._weather = weather
 
     @property
     def stalled(self) -> bool:
         return self.to_server.stalled
+
+    def risk(self, frames: int) -> bool:
+        """Frames were handed to the network: perhaps that was the end of it."""
+        share = self._weather.cut_share
+        struck = bool(share) and self._chance.random() < 1 - (1 - share) ** frames
+        if struck:
+            later(self._chance.choice((0.0, 0.001, 0.01, 0.1)), self.cut)
+        return struck
 
     def cut(self, *, known_to_server: float = 0.0, known_to_client: float = 0.0) -> None:
         """It breaks; each end learns of it after so many seconds."""
@@ -241,6 +255,8 @@ class ServerEnd:
             self._history.add("out", conn=self._connection.number, frame=text)
         if not self._connection.gone.is_set():
             self._connection.to_client.write(texts)
+            if self._connection.risk(len(texts)):
+                self._history.meet("cut_behind_a_frame")
 
     def buffered(self) -> int:
         return self._connection.to_client.buffered
@@ -279,6 +295,8 @@ class ClientEnd:
         self._history.add("up", conn=self.connection.number, frame=text)
         if not self.connection.gone.is_set():
             self.connection.to_server.write([text])
+            if self.connection.risk(1):
+                self._history.meet("cut_behind_a_frame")
             await self.connection.to_server.wait_room(WINDOW_BYTES)
 
     async def receive(self) -> bytes:
@@ -308,19 +326,19 @@ class Network:
         self.connections: list[Connection] = []
         self.unreachable: set[str] = set()
         """Names of clients that cannot reach the server just now."""
+        self.history = history
         self._chance = chance
-        self._history = history
 
     @property
     def open(self) -> list[Connection]:
         """Those that are not gone."""
         return [one for one in self.connections if not one.gone.is_set()]
 
-    def connect(self, request: HandshakeRequest) -> Connection:
+    def connect(self, client: str, request: HandshakeRequest) -> Connection:
         """A new connection; whose handshake is still to come."""
         number = len(self.connections)
         chance = random.Random(self._chance.getrandbits(64))
-        connection = Connection(number, request, chance, self.weather)
+        connection = Connection(number, client, request, chance, self.weather)
         self.connections.append(connection)
         return connection
 

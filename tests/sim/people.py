@@ -23,6 +23,7 @@ from protocol.client.status import Change
 from protocol.client.target import Target
 from protocol.client.wire import Wire
 from protocol.codec import encode_state
+from protocol.errors import Refused
 from tests.sim.disk import ClientDisk, SimCache
 from tests.sim.history import History
 from tests.sim.loop import Node, pause
@@ -54,7 +55,12 @@ class Person(Protocol):
     def start(self) -> None: ...
     def kill(self) -> None: ...
     def act(self, key: str, action_type: str, payload: dict[str, Any]) -> None: ...
-    def hurry(self) -> None: ...
+    def hurry(self) -> None:
+        """Ask for a connection now."""
+
+    def insist(self) -> None:
+        """Where the client has given up (removed members must be taken back first), ask it to try again."""
+
     def is_settled(self, seq: int) -> bool:
         """Whether it is live at that seq, with nothing pending."""
 
@@ -139,22 +145,24 @@ class Resident:
     def act(self, key: str, action_type: str, payload: dict[str, Any]) -> None:
         """Do something in the client."""
         if self.client is not None:
-            self._history.add(
-                "invoke",
-                client=self.who.client,
-                actor=self.who.actor,
-                workspace=self.who.workspace,
-                key=key,
-                type=action_type,
-                payload=payload,
-            )
             self._in_node(self._follow(self.client, key, action_type, payload))
 
     async def _follow(self, client: Client, key: str, action_type: str, payload: dict[str, Any]) -> None:
+        self._history.add(
+            "invoke",
+            client=self.who.client,
+            actor=self.who.actor,
+            workspace=self.who.workspace,
+            key=key,
+            type=action_type,
+            payload=payload,
+        )
         sent = client.act(action_type, payload, client_action_id=key)
         try:
             await sent.queued()
-            self._history.add("queued", client=self.who.client, key=key)
+            # What is wrong with an action itself is refused before it is kept.
+            if not isinstance(sent.outcome, Refused):
+                self._history.add("queued", client=self.who.client, key=key)
         except CannotKeep:
             self._history.meet("queued_in_memory_only")
         try:
@@ -171,6 +179,10 @@ class Resident:
     def hurry(self) -> None:
         """The person asks for a connection now."""
         if self.client is not None and self.client.link.phase in ("offline", "connecting", "stopped"):
+            self._in_node(self._retry(self.client))
+
+    def insist(self) -> None:
+        if self.client is not None and self.client.link.phase == "stopped":
             self._in_node(self._retry(self.client))
 
     async def _retry(self, client: Client) -> None:
@@ -272,6 +284,9 @@ class Script:
 
     def hurry(self) -> None:
         self._hurried.set()
+
+    def insist(self) -> None:
+        """A script tries for ever."""
 
     def is_settled(self, seq: int) -> bool:
         return self._live and self.seq == seq and not self.outbox

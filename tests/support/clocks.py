@@ -38,6 +38,9 @@ class VirtualClock:
         heapq.heappush(self._sleepers, (self._elapsed_s + max(0.0, seconds), next(self._order), woken))
         await woken
 
+    after = sleep
+    """The same, for tests: they wait for a time to be reached."""
+
     async def advance(self, seconds: float) -> None:
         """Go on by so many seconds, letting everything happen that falls into them."""
         until = self._elapsed_s + seconds

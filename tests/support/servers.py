@@ -111,12 +111,12 @@ class Local:
         return await http_request(self.where, method, path, token=token, **options)
 
     async def act(
-        self, action_type: str, client_action_id: str, /, *, actor: str = "ana", **payload: Any
+        self, action_type: str, client_action_id: str, /, *, by: str = "ana", **payload: Any
     ) -> Outcome:
-        """An action past the network; its outcome when that is durable."""
-        await self.known(actor)
+        """An action past the network, of the actor `by`; its outcome when that is durable."""
+        await self.known(by)
         workspace = await self.workspace()
-        return await workspace.submit(actor, action_type, client_action_id, json.dumps(payload).encode())
+        return await workspace.submit(by, action_type, client_action_id, json.dumps(payload).encode())
 
     async def fill(self, count: int, *, actor: str = "ana", first: int = 1, title: str = "Buy milk") -> None:
         """Tasks `t1`, `t2`, … by the actions `c1`, `c2`, …, all at once."""

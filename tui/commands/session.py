@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -46,13 +46,15 @@ OFFLINE_GRACE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What every command was told. `timeout_s`: how long to wait for the server while it says nothing."""
+    """What every command was told. `timeout_s`: how long to wait for a server that says nothing."""
 
     where: Where
     places: Places
     action_id: str | None = None
     queue: bool = False
     timeout_s: float = 10.0
+    uses_kept: bool = True
+    """Whether what an earlier command left is sent first."""
 
 
 Command = Callable[["Session", argparse.Namespace], Awaitable[int]]
@@ -64,8 +66,7 @@ async def run_command(command: Command, asked: argparse.Namespace, printer: Prin
     logging.getLogger("obelisk").addHandler(logging.NullHandler())
     options = _options(asked)
     try:
-        async with opened(options, printer) as session:
-            return await command(session, asked)
+        return await _attempt(command, asked, options, printer)
     except Stopped as stopped:
         raise ended_by(stopped, options.where) from stopped
     except Silence as silence:
@@ -74,6 +75,16 @@ async def run_command(command: Command, asked: argparse.Namespace, printer: Prin
         ) from silence
     except Unread as problem:
         raise Ended(Exit.NOT_REACHED, f"{_bare(str(problem))}; try again") from problem
+
+
+async def _attempt(command: Command, asked: argparse.Namespace, options: Options, printer: Printer) -> int:
+    try:
+        async with opened(options, printer) as session:
+            return await command(session, asked)
+    except ForeignOutbox as foreign:
+        printer.note(f"{_bare(str(foreign))}; open the full-screen client to decide about them")
+    async with opened(replace(options, uses_kept=False), printer) as session:
+        return await command(session, asked)
 
 
 def _options(asked: argparse.Namespace) -> Options:
@@ -117,7 +128,7 @@ def _find_target(options: Options, printer: Printer) -> Target:
 
 def _outbox_folder(options: Options, target: Target) -> Path | None:
     folder = options.places.client
-    if not options.queue and not kept.is_something_kept(folder, target):
+    if not options.queue and not (options.uses_kept and kept.is_something_kept(folder, target)):
         return None
     try:
         make_folder(folder)
@@ -152,6 +163,10 @@ def ended_by(stopped: Stopped, where: Where) -> Ended:
 
 def _bare(sentence: str) -> str:
     return sentence.removesuffix(".")
+
+
+class ForeignOutbox(Exception):  # noqa: N818  says what is the matter, as it reads at the raise
+    """What waits in the outbox was written as somebody else; this command was not to use it."""
 
 
 class Session:
@@ -196,6 +211,10 @@ class Session:
         except (TimeoutError, Silence):
             if not self.options.queue:
                 raise self._not_reached() from None
+        except Stopped as stopped:
+            if stopped.code is None and self._outbox is not None and not self.options.queue:
+                raise ForeignOutbox(stopped.message) from stopped
+            raise
 
     def _not_reached(self) -> Ended:
         reason = _bare(self.client.link.reason or "The server does not answer")

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from protocol.errors import Refused
 from protocol.state import Task
-from protocol.text import SafeText, inert_line
+from protocol.text import inert_line
 from tui.intents import TaskForm, Wanted, edit_task, form_of
 from tui.safety import safe_content
 from tui.screens.base import PlainArea, PlainInput, host_of
@@ -65,17 +65,17 @@ class EditTask(ModalScreen[Wanted | None]):
                 yield Label("Notes", markup=False)
                 yield PlainArea(form.notes, id="notes", tab_behavior="focus")
             yield Static(id="said", markup=False)
+            yield Static(safe_content(KEYS, TONES["quiet"]), markup=False)
 
     def on_mount(self) -> None:
         dialog = self.query_one(".dialog")
         dialog.border_title = safe_content(inert_line(f"Edit “{self._edited.title}”"))
-        self._say(KEYS, "quiet")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Say what a due in words means."""
         if event.input.id == "due":
             said = due_preview(event.value, host_of(self).frame.moment)
-            self._say(said or KEYS, "strong" if said else "quiet")
+            self.query_one("#said", Static).update(safe_content(said, TONES["strong"]))
 
     def on_input_submitted(self) -> None:
         """Enter saves from every field of one line."""
@@ -98,7 +98,3 @@ class EditTask(ModalScreen[Wanted | None]):
     def _form(self) -> TaskForm:
         typed = {name: self.query_one(f"#{name}", Input).value for name, _, _ in FIELDS}
         return TaskForm(**typed, notes=self.query_one("#notes", PlainArea).text)
-
-    def _say(self, said: SafeText, tone: str) -> None:
-        style = TONES["strong"] if tone == "strong" else TONES["quiet"]
-        self.query_one("#said", Static).update(safe_content(said, style))

@@ -138,8 +138,6 @@ class MainScreen(Screen[None]):
 
     def show(self, frame: Frame) -> None:
         """Show another frame."""
-        if not self.is_mounted:
-            return
         self.query_one(StatusLine).view = status_view(
             frame.link, frame.present, len(frame.rejected), frame.pending, frame.moment
         )
@@ -161,7 +159,8 @@ class MainScreen(Screen[None]):
         note = words(str(view.open)) if view.open else NOTHING
         notes = {"tasks": note, "conversation": words("▸") if self._writing else NOTHING}
         self.query_one(TabLine).tabs = tuple(
-            Tab(place, words(key), words(name), notes.get(place, NOTHING)) for place, (key, name) in TABS.items()
+            Tab(place, words(key), words(name), notes.get(place, NOTHING))
+            for place, (key, name) in TABS.items()
         )
 
     def _show_conversation(self, frame: Frame) -> None:
@@ -178,23 +177,34 @@ class MainScreen(Screen[None]):
             said = "nothing said yet; press / to write"
         self.conversation.border_title = _title("Conversation", words(said))
 
+    def show_task(self, task_id: str) -> None:
+        """Put the cursor of Tasks on a task."""
+        self.tasks.move_to(task_key(task_id))
+
     def show_streams(self, frame: Frame, message_ids: frozenset[str]) -> None:
         """Show what streams have grown by."""
-        for message_id in message_ids & frame.streams.keys():
-            self.conversation.stream_text(message_id, inert(frame.streams[message_id]))
+        for message_id in message_ids:
+            text = frame.streams.get(message_id)
+            if text is not None:
+                self.conversation.stream_text(message_id, inert(text))
 
     def _show_titles(self) -> None:
         focused = self._place == "composer"
         if self._writing is not None:
             keys = "esc, then i stops it" if focused else "i stops it"
-            said = f"▸ the assistant is writing · {keys}"
+            live = self._frame.link.phase == "live"
+            said = (
+                f"▸ the assistant is writing · {keys}"
+                if live
+                else "▸ the answer goes on when this is live again"
+            )
         elif focused:
             said = "Write · enter sends · ctrl+j new line"
         elif self.composer.text.strip():
             said = "Not sent yet, kept · / goes on"
         else:
             said = "Write · press /"
-        self.composer.border_title = safe_content(words(said))
+        self.composer.border_title = safe_content(words(f" {said} "))
 
     # Panes and focus
 
@@ -272,7 +282,7 @@ class MainScreen(Screen[None]):
             "composer.leave": lambda: self.go_to("conversation"),
         }
 
-    def _task(self) -> Task | None:
+    def _meant_task(self) -> Task | None:
         """The task that a command means: of the block where Today has the focus, else of the row of Tasks."""
         task_id = task_of(self.tasks.cursor)
         if self._place == "today" and self._today is not None:
@@ -284,7 +294,7 @@ class MainScreen(Screen[None]):
         return task
 
     def _toggle_task(self) -> None:
-        task = self._task()
+        task = self._meant_task()
         if task is None:
             return
         wanted = intents.toggle(task)
@@ -293,12 +303,12 @@ class MainScreen(Screen[None]):
         host_of(self).do(wanted)
 
     def _start_task(self) -> None:
-        task = self._task()
+        task = self._meant_task()
         if task is not None:
             host_of(self).do(intents.start(task))
 
     def _edit_task(self) -> None:
-        task = self._task()
+        task = self._meant_task()
         host = host_of(self)
 
         def done(wanted: intents.Wanted | None) -> None:
@@ -309,7 +319,7 @@ class MainScreen(Screen[None]):
             self.app.push_screen(EditTask(task), done)
 
     def _delete_task(self) -> None:
-        task = self._task()
+        task = self._meant_task()
         host = host_of(self)
 
         def done(yes: bool | None) -> None:
@@ -386,7 +396,7 @@ class ConversationPane(Conversation):
 
 
 def _title(name: str, more: SafeText) -> Content:
-    return safe_content(inert_line(f"{name} · {more}" if more else name))
+    return safe_content(inert_line(f" {name} · {more} " if more else f" {name} "))
 
 
 def _tasks_words(view: TasksView) -> SafeText:

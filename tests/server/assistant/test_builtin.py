@@ -106,7 +106,7 @@ async def test_a_conversation_on_the_whole_way() -> None:
         "2 blocks today from 09:15 to 10:15, 1 h of work."
     )
     assert await talk(house, "what happened today?") == (
-        "What happened today:\n\n- Done: “buy milk”.\n- New: “call Bob”, “read” and “buy milk”.\n"
+        "What happened today:\n\n- Done: “buy milk”.\n- New: “call Bob”, “buy milk” and “read”.\n"
         "- Conversation here: 6 messages from ana, lately “plan my day”.\n- Now: 2 open tasks, 1 due today."
     )
     created = [one for one in await house.events() if one.type == "task.created"]

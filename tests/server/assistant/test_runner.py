@@ -13,7 +13,8 @@ from protocol import limits
 from protocol.actions import answer_id
 from protocol.events import LlmCompleted, LlmInterrupted
 from server.assistant.port import AnswerRequest, Tools
-from server.assistant.runner import STALLED_S, Runner
+from server.assistant.runner import Runner, next_questions
+from server.assistant.voice import STALLED_S
 from server.ledger.port import LedgerUnavailable
 from server.workspace import Applied, Producer, WorkspaceUnavailable
 from tests.support.clocks import VirtualClock, settle
@@ -41,12 +42,12 @@ class Script:
         try:
             for pause_s, piece in self.pieces:
                 if pause_s:
-                    await self.clock.sleep(pause_s)
+                    await self.clock.after(pause_s)
                 yield piece
             if self.error is not None:
                 raise self.error
             if self.silent:
-                await self.clock.sleep(FOREVER)
+                await self.clock.after(FOREVER)
         finally:
             self.left += 1
 
@@ -141,6 +142,7 @@ async def test_a_person_interrupts() -> None:
     assert scripts[0].left == 1
     await house.clock.advance(STALLED_S * 2)
     assert house.ear.heard == "half an answer"
+    assert await house.ledger.segments(house.workspace.key) == {}
     assert len(await ends(house)) == 1
     await house.close()
 
@@ -280,15 +282,16 @@ async def test_a_question_is_opened_once_whatever_happens_between() -> None:
     await house.open()
     await house.say("first", message_id="m1")
     await house.say("second", message_id="m2")
+    await house.say("third", message_id="m3")
     await house.producers[0].close()
     await house.act("ana", "user.interrupt", {"message_id": answer_id("m1")})
-    assert house.state.assistant.waiting == ("m2",)
+    assert list(next_questions(house.state)) == ["m2"]
     await house.open()
     await house.clock.advance(5)
     types = await house.types()
-    assert types.count("message.stream") == 2
-    assert types.count("llm.completed") == 1
-    assert scripts[-1].asked[0].question.text == "second"
+    assert types.count("message.stream") == 3
+    assert types.count("llm.completed") == 2
+    assert [one.question.text for one in scripts[-1].asked] == ["second", "third"]
     await house.close()
 
 
@@ -322,6 +325,26 @@ async def test_threads_do_not_wait_for_each_other_but_for_room(monkeypatch: pyte
     await house.act("ana", "user.interrupt", {"message_id": answer_id("m1")})
     await settle()
     assert house.state.assistant.streaming == (answer_id("m0"), answer_id("m2"))
+    await house.close()
+
+
+async def test_a_question_that_lost_its_turn_gets_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody else takes the room in between, the next end opens the question that waited."""
+    monkeypatch.setattr(limits, "open_streams_max", 1)
+    house, _ = a_house(silent)
+    await house.open()
+    for number in range(3):
+        await house.act("ana", "user.create_thread", {"thread_id": f"t{number}", "title": "T"})
+    await house.say("hello", message_id="m0", thread_id="t0")
+    await house.say("hello", message_id="m1", thread_id="t1")
+    await house.act("ana", "user.interrupt", {"message_id": answer_id("m0")})
+    # Ahead of the runner: the answer to the interrupt comes before the producers hear of it.
+    await house.say("hello", message_id="m2", thread_id="t2")
+    await settle()
+    assert house.state.assistant.streaming == (answer_id("m2"),)
+    await house.act("ana", "user.interrupt", {"message_id": answer_id("m2")})
+    await settle()
+    assert house.state.assistant.streaming == (answer_id("m1"),)
     await house.close()
 
 

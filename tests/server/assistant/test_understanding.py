@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.assistant.understanding import (
+from server.assistant.understanding import understand
+from server.assistant.wishes import (
     Add,
     AskHelp,
     AskWho,
@@ -24,7 +25,6 @@ from server.assistant.understanding import (
     WhatIsLate,
     WhatNext,
     Wish,
-    understand,
 )
 
 TODAY, TOMORROW, WEEK = "2026-11-22", "2026-11-23", "2026-11-29"
@@ -100,6 +100,13 @@ SAID: list[tuple[str, Wish]] = [
     ("help", AskHelp()),
     ("what can you do for me?", AskHelp()),
     ("?", AskHelp()),
+    ("tasks for today", Unclear(looks_like_task=True)),
+    ("hi there", Greet()),
+    ("what is late? @assistant", WhatIsLate()),
+    ("note: Ana likes tea", KeepInMind("Ana likes tea")),
+    ("note taking is hard", Unclear()),
+    ("don't forget to call Bob", Add(("call Bob",))),
+    ("what is done today?", Summarise(TODAY, TODAY)),
     ("the weather is nice", Unclear()),
     ("buy milk tomorrow", Unclear(looks_like_task=True)),
     ("plan the wedding", Unclear()),

@@ -336,7 +336,11 @@ async def test_live_frames_are_bounded() -> None:
             await client.act("user.remember", f"c{number}", text="x" * 60_000)
         for number in range(9):
             ack = await client.settled(f"c{number}")
-            seqs = [event["seq"] for frame in client.frames[: client.place_of(ack)] for event in frame.get("events", ())]
+            seqs = [
+                event["seq"]
+                for frame in client.frames[: client.place_of(ack)]
+                for event in frame.get("events", ())
+            ]
             assert ack["seq"] in seqs
         for frame in client.of("events"):
             assert len(json.dumps(frame, separators=(",", ":"))) <= limits.events_frame_bytes_max
@@ -353,7 +357,17 @@ async def test_frames_carry_the_ledgers_events() -> None:
         answer = await server.http("GET", f"/workspaces/home/events?after={event['seq'] - 1}")
         assert answer.lines == [event]
         assert list(event) == [
-            *("seq", "event_id", "timestamp", "type", "actor", "client_action_id", "cause", "because", "payload")
+            *(
+                "seq",
+                "event_id",
+                "timestamp",
+                "type",
+                "actor",
+                "client_action_id",
+                "cause",
+                "because",
+                "payload",
+            )
         ]
         assert (event["type"], event["actor"], event["cause"]) == ("task.created", "ana", "user.create_task")
 
@@ -396,7 +410,9 @@ async def test_no_gap_at_the_seam(page: int, monkeypatch: pytest.MonkeyPatch) ->
                     await client.brought_to(synced["seq"] + 5)
                     assert_dense(client, start + 1, client.events[-1]["seq"])
                     place = client.place_of(synced)
-                    before = [one["seq"] for frame in client.frames[:place] for one in frame.get("events", ())]
+                    before = [
+                        one["seq"] for frame in client.frames[:place] for one in frame.get("events", ())
+                    ]
                     assert max(before, default=start) == synced["seq"]
         finally:
             await writers.stop()

@@ -80,7 +80,7 @@ class Dying(DailyPlan):
                 raise WorkspaceUnavailable("dead")
             return outcome
 
-        workspace.submit = deadly  # type: ignore[method-assign]  # the place where this process dies
+        workspace.submit = deadly  # type: ignore[method-assign,assignment]  # the place where this process dies
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,9 @@ async def test_add_prints_the_events_that_it_gave(ana: Person) -> None:
 async def test_list_gives_numbers_that_done_takes(ana: Person) -> None:
     """A number means the list that was shown, also after another task has gone."""
     async with served(ana) as server:
-        for title in ("One", "Two", "Three"):
-            await server.act("user.create_task", {"title": title, "task_id": title.lower()}, actor="ana")
+        for place, title in ("a", "One"), ("b", "Two"), ("c", "Three"):
+            task = {"title": title, "task_id": title.lower(), "position": place}
+            await server.act("user.create_task", task, actor="ana")
         shown = await ana.types("list")
         assert [line.split()[-1] for line in shown.out.splitlines()] == ["One", "Two", "Three"]
         assert (await ana.types("done", "1")).out == "done: One\n"
@@ -174,6 +175,33 @@ async def test_an_answer_is_shown_as_it_comes(ana: Person) -> None:
     assert done.types == ["message.created", "message.stream", "llm.token", "llm.token", "llm.completed"]
     pieces = [one["payload"] for one in done.records if one["type"] == "llm.token"]
     assert [(one["offset"], one["text"]) for one in pieces] == [(0, "Good "), (5, "day")]  # type: ignore[index]  # payloads
+
+
+async def test_what_somebody_else_left_is_not_sent(ana: Person) -> None:
+    """An action that was kept as ana is not sent as bea, and does not stop what bea does."""
+    async with served(ana) as server:
+        server.ledger.add_member("bea")
+        server.on_action = lambda frame: "lose"
+        assert (await ana.types("add", "Hers", "--id", "k1", "--timeout", "0.5")).code == 5
+        server.on_action = lambda frame: None
+        server.actor = "bea"
+        server.received.clear()
+        done = await ana.types("add", "His", "--id", "k2")
+    assert (done.code, server.received) == (0, ["k2"])
+    assert "as someone else" in done.errors
+    assert [name for name in ana.outboxes if name.endswith(".kept")]
+
+
+async def test_a_local_server_of_another_version_is_to_be_stopped(ana: Person) -> None:
+    """Exit 3, and the sentence says with which command."""
+    server = a_server()
+    server.protocol = 2
+    with environment(ana.folder):
+        (ana.folder / "run").mkdir(mode=0o700)
+        async with running(server, unix=ana.folder / "run" / "obelisk.sock"):
+            done = await ana.types("add", "x")
+    assert (done.code, done.errors.count("\n")) == (3, 1)
+    assert "obelisk server stop" in done.errors
 
 
 class Answering:
