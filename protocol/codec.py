@@ -181,9 +181,7 @@ def _number(text: str) -> float | int | str:
 _any_value = msgspec.json.Decoder(float_hook=_number).decode
 
 # A string that never ends is one token too: to try again behind each of its quotes would be quadratic.
-_BRACKETS_AND_REST: Final = re.compile(
-    r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL
-)
+_BRACKETS_AND_REST: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 
 # Client frames
 

@@ -11,6 +11,8 @@ Must not know: the command line, frames.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -22,7 +24,7 @@ from server.admission import set_member
 from server.auth import TokenKind, create_token
 from server.clock import Clock, Ids
 from server.gateway.http1 import Request, Response, refusal
-from server.ledger.port import LedgerError, TokenRow
+from server.ledger.port import LedgerError, LedgerUnavailable, TokenRow
 from server.registry import Registry
 from server.workspace import WorkspaceUnavailable
 
@@ -62,13 +64,23 @@ class Admin:
         """Make the workspace where it is not there, set the member, make the token. AdminError in words."""
         if wanted.kind == "actor":
             await self._admit(wanted)
-        return await create_token(
-            self.registry.ledger,
-            kind=wanted.kind,
-            actor=wanted.actor if wanted.kind == "actor" else None,
-            clock=self.clock,
-            fresh_ids=self.ids,
-        )
+        with self._writing():
+            return await create_token(
+                self.registry.ledger,
+                kind=wanted.kind,
+                actor=wanted.actor if wanted.kind == "actor" else None,
+                clock=self.clock,
+                fresh_ids=self.ids,
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The ledger accepts nothing after a write that failed: whoever made it says so."""
+        try:
+            yield
+        except LedgerUnavailable as error:
+            self.registry.ledger_failed(error)
+            raise
 
     async def _admit(self, wanted: NewToken) -> None:
         actor, name = wanted.actor or "", wanted.workspace or ""
@@ -89,8 +101,10 @@ class Admin:
     async def revoke_token(self, token_id: str) -> None:
         """End a token and the connections that live by its actor. AdminError where there is none."""
         row = next((row for row in await self.registry.ledger.tokens() if row.token_id == token_id), None)
-        if row is None or not await self.registry.ledger.revoke_token(token_id, self.clock.now()):
+        if row is None:
             raise AdminError(f"there is no token {token_id!a}")
+        with self._writing():
+            await self.registry.ledger.revoke_token(token_id, self.clock.now())
         for workspace in self.registry.workspaces:
             workspace.hub.cut_token(token_id, CloseCode.CREDENTIAL_REVOKED, "this credential was revoked")
 

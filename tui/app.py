@@ -19,8 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
-from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 from typing_extensions import override
@@ -47,6 +46,7 @@ from tui.screens.base import Frame
 from tui.screens.dialogs import Added, Ask, QuickAdd
 from tui.screens.lists import HelpScreen, MemoryScreen, RejectedScreen
 from tui.screens.main import MainScreen
+from tui.typeahead import TypeAhead
 from tui.wording import Moment, counted, words
 
 FRAME_S: Final = 1 / 30
@@ -63,7 +63,7 @@ Say = Callable[[str], None]
 Watcher = Callable[[Say], Awaitable[None]]
 
 
-class ObeliskApp(App[None]):
+class ObeliskApp(TypeAhead):
     """The screen of one workspace."""
 
     TITLE = "obelisk"
@@ -71,8 +71,8 @@ class ObeliskApp(App[None]):
     COMMANDS = {Commands}
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        *[one for one in bindings_of("everywhere") if one.id != "app.interrupt"],
-        Binding("ctrl+c", "command('app.interrupt')", show=False, priority=True, id="app.interrupt"),
+        # With priority: a dialog shuts out the app's other bindings.
+        *bindings_of("everywhere", priority=True)
     ]
 
     def __init__(
@@ -300,14 +300,15 @@ class ObeliskApp(App[None]):
 
     def action_command(self, command_id: str) -> None:
         """A key of the registry was pressed."""
-        self.command(command_id)
+        if not isinstance(self.screen, Palette) or command_id == "app.interrupt":
+            self.command(command_id)
 
     def command(self, command_id: str) -> None:
         """Perform a command of the registry where the focus is."""
         screen = self.screen
-        if isinstance(screen, MainScreen | MemoryScreen | RejectedScreen | HelpScreen):
-            if screen.perform(command_id):
-                return
+        performs = isinstance(screen, MainScreen | MemoryScreen | RejectedScreen | HelpScreen)
+        if performs and screen.perform(command_id):
+            return
         own = self._own_commands.get(command_id)
         if own is not None:
             own()

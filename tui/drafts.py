@@ -34,6 +34,7 @@ class Drafts:
 
     def set(self, thread_id: str, text: str) -> bool:
         """Hold another draft; whether there is something to write now."""
+        text = text.encode("utf-8", "replace").decode("utf-8")  # half a character cannot be in a file
         if self.get(thread_id) == text:
             return False
         self._texts[thread_id] = text

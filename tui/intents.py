@@ -35,7 +35,11 @@ class Wanted:
 
 def checked(wanted: Wanted) -> Wanted | Refused:
     """`wanted` where the server could take it, else why not; nothing was sent then."""
-    found = actions.parse(wanted.type, "check", msgspec.json.encode(wanted.payload))
+    try:
+        payload = msgspec.json.encode(wanted.payload)
+    except UnicodeEncodeError:
+        return Refused("invalid", "The text holds half a character; write it again.")
+    found = actions.parse(wanted.type, "check", payload)
     return found if isinstance(found, Refused) else wanted
 
 

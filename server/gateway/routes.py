@@ -90,7 +90,7 @@ class Routes:
                 return await self._events(workspace, request)
             case "POST", ["events"]:
                 return await self._act(request, admitted)
-            case "GET", ["actions", *_] if (client_action_id := _action_named(request.path)):
+            case "GET", ["actions", *_] if client_action_id := _action_named(request.path):
                 return await self._outcome(workspace, admitted.identity.actor, client_action_id)
             case _, ["state" | "events"] | ["actions", *_]:
                 return refusal(405, "invalid", f"{request.method} is not done here.")

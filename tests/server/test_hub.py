@@ -98,6 +98,16 @@ async def test_only_what_was_pushed_is_flushed(hub: Hub) -> None:
     assert flushed == ["b"]
 
 
+async def test_one_that_is_gone_is_not_flushed(hub: Hub) -> None:
+    """What was pushed to a reader that went before the flush is not written."""
+    reader = joined(hub, "a")
+    reader.writes.clear()
+    hub.publish([(FRAME, 1)])
+    hub.drop(reader)
+    hub.flush_all()
+    assert reader.writes == []
+
+
 async def test_a_reader_that_leaves_inside_its_flush_disturbs_nobody(hub: Hub) -> None:
     """One that is over its bound drops itself while all are flushed, while a token is sent, while presence is told."""
     readers = [joined(hub, name) for name in "abc"]

@@ -6,13 +6,15 @@ Must not know: the product; everything is read from a history.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tests.sim.facts import PRODUCERS, Facts, Json, Key, Violation, differences
 
-FINAL_REFUSALS = frozenset({"invalid", "not_found", "conflict", "too_large"})
-"""Refusals that hold for every repeat of the same action."""
+STORED_REFUSALS = frozenset({"not_found", "conflict"})
+"""Refusals that hold for every repeat; the others are judged afresh."""
+ONCE_REFUSALS = frozenset({"invalid", "forbidden", "too_large", "limit"})
+"""Refusals that hold for the one time that the action was sent."""
 
 
 def check_ledger(facts: Facts) -> Iterator[Violation]:
@@ -86,6 +88,7 @@ def no_ghosts(facts: Facts) -> Iterator[Violation]:
 def answers(facts: Facts) -> Iterator[Violation]:
     """L4: what was acked is there. L5: answers to one key agree. L6: what was refused is not there."""
     first: dict[Key, Json] = {}
+    sent = times_sent(facts)
     for record in facts.records:
         if record["kind"] != "down":
             continue
@@ -96,11 +99,24 @@ def answers(facts: Facts) -> Iterator[Violation]:
         key = (conn.workspace, conn.actor, frame["client_action_id"])
         if frame["type"] == "ack":
             yield from _acked(facts, key, frame, record["t"])
-        elif frame["code"] in FINAL_REFUSALS and key in facts.by_key:
+        elif key in facts.by_key and (
+            frame["code"] in STORED_REFUSALS or (frame["code"] in ONCE_REFUSALS and sent[key] == 1)
+        ):
             yield Violation("L6", f"{key} was refused ({frame['code']}) and is there", record["t"])
-        if frame["type"] == "ack" or frame["code"] in FINAL_REFUSALS:
+        if frame["type"] == "ack" or frame["code"] in STORED_REFUSALS:
             other = first.setdefault(key, frame)
             yield from _agree(key, other, frame, record["t"])
+
+
+def times_sent(facts: Facts) -> Counter[Key]:
+    """How often each action was sent."""
+    sent: Counter[Key] = Counter()
+    for record in facts.records:
+        if record["kind"] == "up":
+            frame, conn = facts.frame(record), facts.conn(record)
+            if "client_action_id" in frame:
+                sent[conn.workspace, conn.actor, frame["client_action_id"]] += 1
+    return sent
 
 
 def _acked(facts: Facts, key: Key, frame: Json, t: float) -> Iterator[Violation]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -147,6 +147,8 @@ class ClientDisk:
     identity: Identity | None = None
     sync_s: tuple[float, float] = (0.0005, 0.005)
     full: bool = False
+    under_way: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever a transaction begins to be written."""
 
     @property
     def head(self) -> Head:
@@ -179,12 +181,12 @@ class ClientDisk:
                 self.outbox.setdefault(pending.client_action_id, pending)
             case Advance(events, settled):
                 self.tail += events
-                self._settle(settled)
+                self.drop(settled)
             case Rebase(state, head, settled):
                 self.base, self.base_head, self.tail = state, head, []
-                self._settle(settled)
+                self.drop(settled)
             case Refusal(rejected):
-                self._settle((rejected.action.client_action_id,))
+                self.drop((rejected.action.client_action_id,))
                 self.rejected[rejected.action.client_action_id] = rejected
             case Dismissal(client_action_id):
                 self.rejected.pop(client_action_id, None)
@@ -192,7 +194,8 @@ class ClientDisk:
                 self.identity = change
                 self._bind(change)
 
-    def _settle(self, keys: Sequence[str]) -> None:
+    def drop(self, keys: Sequence[str]) -> None:
+        """These are not pending any more."""
         for key in keys:
             self.outbox.pop(key, None)
 
@@ -245,6 +248,7 @@ class SimCache:
     async def _save(self) -> None:
         batch, self._waiting = self._waiting, []
         self.writing = tuple(change for change, _ in batch)
+        self.disk.under_way.set()
         await pause(self.disk.chance.uniform(*self.disk.sync_s))
         problem: CannotKeep | None = None
         if self.disk.full:
@@ -260,5 +264,3 @@ class SimCache:
         if problem is not None:
             await pause(1.0)
 
-
-MakeCache = Callable[[ClientDisk], SimCache]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KEEPALIVE_S = 40.0
 """After so long the server's pings find out that a stalled connection is dead."""
 DAY_S = 86_400.0
+PEOPLE_MAX = 9
 
 
 class Fates:
@@ -34,6 +35,9 @@ class Fates:
         self._regime = world.regime
         self._tasks: list[asyncio.Task[None]] = []
         self._removed = False
+        self._inhabited = asyncio.Event()
+        """Cleared while everybody is away."""
+        self._inhabited.set()
 
     async def rage(self) -> None:
         """The first phase: people act, fates strike."""
@@ -46,8 +50,8 @@ class Fates:
         self._every(regime.disk_full, self._fill_disk, "disk full")
         self._every(regime.client_full, self._fill_client, "client full")
         self._every(regime.clock_step, self._step_clock, "clock step")
-        if regime.membership:
-            self._every(4 / regime.faulty_s, self._change_member, "member")
+        self._every(regime.visitor, self._visit, "visitor")
+        self._every(4.0 if regime.membership else 0.0, self._change_member, "member")
         await self._act()
 
     def rest(self) -> None:
@@ -97,14 +101,16 @@ class Fates:
         """Long spells that need nobody to act."""
         world = self._world
         if self._regime.away:
-            gone = [one for one in world.people if one.node is not None]
-            for person in gone:
-                person.kill()
+            self._inhabited.clear()
+            for person in world.people:
+                if person.node is not None:
+                    person.kill()
             for connection in world.network.open:
                 connection.cut()
             world.history.meet("away_for_days")
             await pause(chance.uniform(1, 5) * DAY_S)
-            for person in gone:
+            self._inhabited.set()
+            for person in world.people:
                 if person.node is None:
                     person.start()
         if self._regime.idle:
@@ -113,17 +119,18 @@ class Fates:
 
     # Strikes
 
-    def _every(self, rate: float, strike: Callable[[random.Random], Awaitable[None]], name: str) -> None:
-        if rate:
+    def _every(self, strikes: float, strike: Callable[[random.Random], Awaitable[None]], name: str) -> None:
+        if strikes:
             chance = self._world.chance("fate", name)
-            self._tasks.append(asyncio.get_running_loop().create_task(self._strike_on(rate, strike, chance)))
+            self._tasks.append(asyncio.get_running_loop().create_task(self._strike_on(strikes, strike, chance)))
 
     async def _strike_on(
-        self, rate: float, strike: Callable[[random.Random], Awaitable[None]], chance: random.Random
+        self, strikes: float, strike: Callable[[random.Random], Awaitable[None]], chance: random.Random
     ) -> None:
         end = asyncio.get_running_loop().time() + 4 * self._regime.faulty_s
         while asyncio.get_running_loop().time() < end:
-            await pause(chance.expovariate(rate))
+            await pause(chance.expovariate(strikes / self._regime.faulty_s))
+            await self._inhabited.wait()
             await strike(chance)
 
     def _set_weather(self) -> None:
@@ -142,8 +149,8 @@ class Fates:
     async def _crash_server(self, chance: random.Random) -> None:
         world = self._world
         if chance.random() < self._regime.aimed:
-            await self._commit_under_way()
-            await pause(chance.uniform(0, self._regime.commit_s))
+            await _rung(world.disk.under_way)
+            await pause(chance.uniform(0, self._regime.commit_s / 2))
         if world.server is None or not world.server.ready:
             return
         world.wanted_up = False
@@ -159,23 +166,18 @@ class Fates:
         await pause(chance.choice((0.0, 0.05, 1.0, 5.0)))
         world.wanted_up = True
 
-    async def _commit_under_way(self) -> None:
-        """Until a batch is being written: the narrow place of a crash."""
-        under_way = self._world.disk.under_way
-        under_way.clear()
-        try:
-            async with asyncio.timeout(10):
-                await under_way.wait()
-        except TimeoutError:
-            return
-
     async def _crash_client(self, chance: random.Random) -> None:
         world = self._world
         person = chance.choice(world.people)
+        disk = getattr(person, "disk", None)
+        if disk is not None and chance.random() < self._regime.aimed:
+            await _rung(disk.under_way)
+            await pause(chance.uniform(0, self._regime.sync_s))
         if person.node is None:
             return
         self._kill(person, chance)
         await pause(chance.choice((0.0, 0.1, 2.0, 20.0)))
+        await self._inhabited.wait()
         if person.node is None:
             person.start()
 
@@ -225,6 +227,14 @@ class Fates:
             await pause(chance.choice((0.1, 1.0, 8.0)))
             disk.full = False
 
+    async def _visit(self, chance: random.Random) -> None:
+        """Somebody comes who was never here, if possible while something is being written."""
+        if chance.random() < self._regime.aimed:
+            await _rung(self._world.disk.under_way)
+        if len(self._world.people) < PEOPLE_MAX and self._inhabited.is_set():
+            self._world.history.meet("visitor")
+            self._world.invite()
+
     async def _step_clock(self, chance: random.Random) -> None:
         self._world.history.meet("clock_step")
         self._world.clock.offset_ms += chance.choice((-3_600_000, -5_000, -100, 100, 5_000, 90_000))
@@ -244,3 +254,13 @@ class Fates:
                     self._world.history.meet("membership")
                     person.act(self._world.deeds.new_key(person.who.client), action_type, payload)
                     break
+
+
+async def _rung(under_way: asyncio.Event) -> None:
+    """Until something begins to be written, or ten seconds: the narrow place of a crash."""
+    under_way.clear()
+    try:
+        async with asyncio.timeout(10):
+            await under_way.wait()
+    except TimeoutError:
+        return

@@ -83,6 +83,7 @@ class Server:
     ledger: SimLedger = field(init=False)
     registry: Registry = field(init=False)
     ready: bool = False
+    stopping: bool = False
     failed: bool = False
     """It could not start."""
     _around: Surroundings = field(init=False)
@@ -149,7 +150,7 @@ class Server:
 
     async def stop(self) -> None:
         """As SIGTERM: accept nothing, say 1001 to everybody, let what was taken become durable."""
-        self.ready = False
+        self.ready, self.stopping = False, True
         for end in list(self._ends.values()):
             self.within(end.close(CloseCode.GOING_AWAY, "the server is stopping"))
         while self._ends:

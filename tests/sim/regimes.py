@@ -16,7 +16,7 @@ from tests.sim.ports import chance_of
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """One mixture. Rates are per virtual second of the faulty phase; 0 is never."""
+    """One mixture. Faults without another unit are expected numbers of strikes in the run; 0 is never."""
 
     seed: int
     residents: int
@@ -42,7 +42,7 @@ class Regime:
     """Frames, pages and snapshots of a few events, so that all have many parts."""
     server_crash: float
     aimed: float
-    """Share of server crashes that wait for a commit to be under way."""
+    """Share of crashes that wait until something is being written."""
     client_crash: float
     cut: float
     cut_share: float
@@ -52,6 +52,8 @@ class Regime:
     disk_full: float
     client_full: float
     clock_step: float
+    visitor: float
+    """Clients that come for the first time."""
     repeat: float
     """Share of frames that a script sends again."""
     away: bool
@@ -93,16 +95,17 @@ def regime_of(seed: int) -> Regime:
         read_s=rate(0.7, 0.0001, 0.1),
         sync_s=rate(1.0, 0.0005, 0.2),
         small_pages=chance.random() < 0.6,
-        server_crash=rate(0.65, 0.03, 0.4),
-        aimed=chance.choice((0.0, 0.7, 1.0)),
-        client_crash=rate(0.5, 0.02, 0.3),
-        cut=rate(0.6, 0.03, 1.0),
+        server_crash=rate(0.7, 2.0, 10.0),
+        aimed=chance.choice((0.0, 0.7, 1.0, 1.0)),
+        client_crash=rate(0.6, 1.0, 15.0),
+        cut=rate(0.6, 1.0, 30.0),
         cut_share=rate(0.4, 0.003, 0.1),
-        stall=rate(0.3, 0.02, 0.2),
+        stall=rate(0.3, 0.7, 4.0),
         commit_failed=rate(0.35, 0.005, 0.2),
-        disk_full=rate(0.2, 0.01, 0.1),
-        client_full=rate(0.2, 0.01, 0.1),
-        clock_step=rate(0.3, 0.02, 0.2),
+        disk_full=rate(0.25, 0.7, 3.0),
+        client_full=rate(0.25, 0.7, 3.0),
+        clock_step=rate(0.3, 0.7, 8.0),
+        visitor=rate(0.5, 1.0, 5.0),
         repeat=rate(0.6, 0.02, 0.5),
         away=chance.random() < 0.15,
         idle=chance.random() < 0.15,

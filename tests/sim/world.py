@@ -15,14 +15,15 @@ import contextlib
 import gc
 import logging
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from unittest import mock
 
 from protocol import limits
 from protocol.client.errors import CannotReach, stopped_by_status
 from protocol.client.wire import Wire
 from protocol.codec import encode_state
+from server.workspace import WorkspaceUnavailable
 from tests.sim.deeds import Deeds
 from tests.sim.disk import ClientDisk, ServerDisk, SimCache
 from tests.sim.fates import Fates
@@ -53,7 +54,9 @@ class Cast:
 
     parts: Parts = Parts()
     cache: type[SimCache] = SimCache
-    script: type[Script] = Script
+    disk: type[ClientDisk] = ClientDisk
+    patches: Mapping[str, object] = field(default_factory=dict)
+    """What is made by its name, deep inside: that name -> what stands there instead."""
 
 
 class World:
@@ -92,7 +95,8 @@ class World:
         everybody = {name: list(ACTORS) for name in self.workspaces}
         await self.server.within(self.server.furnish(everybody))
         supervisor = asyncio.get_running_loop().create_task(self._supervise())
-        self._invite()
+        for place in range(self.regime.residents + self.regime.scripts):
+            self.invite(is_resident=place < self.regime.residents)
         fates = Fates(self)
         await fates.rage()
         await self._heal(fates)
@@ -144,17 +148,17 @@ class World:
 
     # People
 
-    def _invite(self) -> None:
-        names = [(f"r{number}", True) for number in range(self.regime.residents)]
-        names += [(f"s{number}", False) for number in range(self.regime.scripts)]
-        for place, (name, is_resident) in enumerate(names):
-            who = Who(name, ACTORS[place % len(ACTORS)], self.workspaces[place % len(self.workspaces)])
-            person = self._resident(who) if is_resident else self._script(who)
-            self.people.append(person)
-            person.start()
+    def invite(self, *, is_resident: bool = True) -> None:
+        """One more person, at a client that starts with nothing."""
+        place = len(self.people)
+        name = f"{'r' if is_resident else 's'}{place}"
+        who = Who(name, ACTORS[place % len(ACTORS)], self.workspaces[place % len(self.workspaces)])
+        person = self._resident(who) if is_resident else self._script(who)
+        self.people.append(person)
+        person.start()
 
     def _resident(self, who: Who) -> Person:
-        disk = ClientDisk(self.history, self.chance("client disk", who.client))
+        disk = self._cast.disk(self.history, self.chance("client disk", who.client))
         ids = SimIds(self.chance("client ids", who.client), self.clock)
         resident = Resident(who, disk, self.history, self.dial, self.clock, ids)
         resident.make_cache = self._cast.cache
@@ -163,7 +167,7 @@ class World:
     def _script(self, who: Who) -> Person:
         chance = self.chance("script", who.client)
         want = chance.choice(("state", "events"))
-        return self._cast.script(
+        return Script(
             who, self.history, self.dial, chance, want=want, repeat=self.regime.repeat
         )
 
@@ -201,6 +205,8 @@ class World:
     async def _heal(self, fates: Fates) -> None:
         """From here on nothing fails."""
         fates.rest()
+        if self.server is not None and self.server.stopping:
+            self.crash()
         await self._until_ready()
         for person in self.people:
             if person.node is None:
@@ -228,7 +234,10 @@ class World:
         for person in self.people:
             person.insist()
         if self.regime.membership and self.server is not None and self.server.ready:
-            await self.server.within(self.server.furnish({name: list(ACTORS) for name in self.workspaces}))
+            try:
+                await self.server.within(self.server.furnish({name: list(ACTORS) for name in self.workspaces}))
+            except WorkspaceUnavailable:
+                self.history.meet("operator_had_to_wait")
 
     def _is_settled(self) -> bool:
         heads = self.disk.heads()
@@ -292,22 +301,24 @@ def _heard(history: History) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bounds(small: bool) -> Iterator[None]:
+def _arranged(regime: Regime, cast: Cast) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for name, value in SMALL.items() if small else ():
+        for name, value in SMALL.items() if regime.small_pages else ():
             stack.enter_context(mock.patch.object(limits, name, value))
+        for name, value in cast.patches.items():
+            stack.enter_context(mock.patch(name, value))
         yield
 
 
 def simulate(seed: int, cast: Cast | None = None, regime: Regime | None = None) -> History:
     """The history of one seed."""
-    regime = regime or regime_of(seed)
+    regime, cast = regime or regime_of(seed), cast or Cast()
     loop = SimLoop(chance_of(seed, "loop"), shuffle=regime.shuffle)
     history = History(loop.time)
     gc.disable()  # it would end abandoned generators at a moment of its own
-    with _heard(history), _bounds(regime.small_pages):
+    with _heard(history), _arranged(regime, cast):
         try:
-            run(loop, World(regime, cast or Cast(), history).live())
+            run(loop, World(regime, cast, history).live())
         finally:
             for fault in loop.faults:
                 error = fault.get("exception")

@@ -78,7 +78,9 @@ class Local:
 
     async def known(self, actor: str, workspace: str = "home") -> str:
         """A token of an actor as he was made last; else of a new owner."""
-        made = [token for (name, _, where), token in self._tokens.items() if (name, where) == (actor, workspace)]
+        made = [
+            token for (name, _, where), token in self._tokens.items() if (name, where) == (actor, workspace)
+        ]
         return made[-1] if made else await self.token(actor, workspace=workspace)
 
     async def workspace(self, name: str = "home") -> Workspace:
@@ -284,5 +286,3 @@ def server_command(*arguments: str) -> list[str]:
 def environment() -> dict[str, str]:
     """This process's environment, with the project on the path."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-
-

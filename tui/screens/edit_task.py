@@ -37,7 +37,7 @@ FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("tags", "Tags", "home garden"),
     ("minutes", "Minutes", "45, 2h, 1h30; empty: no estimate"),
 )
-KEYS: Final = words("enter saves · in notes: ctrl+s saves · esc leaves it as it was")
+KEYS: Final = words("enter saves · in notes: f2 saves · esc leaves it as it was")
 
 
 class EditTask(ModalScreen[Wanted | None]):
@@ -45,7 +45,7 @@ class EditTask(ModalScreen[Wanted | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
-        Binding("ctrl+s,f2,ctrl+enter", "save", show=False, priority=True),
+        Binding("f2,ctrl+enter", "save", show=False, priority=True),
     ]
 
     def __init__(self, task: Task) -> None:

@@ -160,20 +160,20 @@ class LineList(ScrollView, can_focus=True):
         if row is not None and self._cursor is not None:
             self.move_to(row.key)
         else:  # headings above the first item, notes below the last one
-            self.scroll_to(y=self.scroll_offset.y + by, animate=False)
+            self._scroll(self.scroll_offset.y + by)
 
     def action_jump(self, to: int) -> None:
         index, step = (0, 1) if to == 0 else (len(self._layout.rows) - 1, -1)
         row = self._layout.item_near(index, step)
         if row is not None:
             self.move_to(row.key)
-        self.scroll_to(y=0 if to == 0 else self.max_scroll_y, animate=False)
+        self._scroll(0 if to == 0 else self.max_scroll_y)
 
     def action_turn(self, pages: float) -> None:
         span = None if self._cursor is None else self._layout.span(self._cursor)
         by = round(pages * max(1, self._page))
         if span is None:
-            self.scroll_to(y=self.scroll_offset.y + by, animate=False)
+            self._scroll(self.scroll_offset.y + by)
             return
         found = self._layout.at(min(max(span[0] + by, 0), self._layout.total - 1))
         assert found is not None, "a list with a cursor has lines"
@@ -184,11 +184,12 @@ class LineList(ScrollView, can_focus=True):
             self.move_to(row.key)
 
     def on_click(self, event: events.Click) -> None:
-        found = self._layout.at(self.scroll_offset.y + event.y)
-        if found is None or found[0].kind != "item":
+        inside = event.get_content_offset(self)  # the line above the list is none of its rows
+        found = None if inside is None else self._layout.at(self.scroll_offset.y + inside.y)
+        if inside is None or found is None or found[0].kind != "item":
             return
         row = found[0]
-        on_sign = CURSOR_CELLS <= event.x <= CURSOR_CELLS + len(row.lead) + len(row.sign)
+        on_sign = CURSOR_CELLS <= inside.x <= CURSOR_CELLS + len(row.lead) + len(row.sign)
         self.move_to(row.key)
         if on_sign or event.chain > 1:
             self.post_message(self.Pressed(self, row.key))
@@ -228,9 +229,12 @@ class LineList(ScrollView, can_focus=True):
         self.virtual_size = Size(self._layout.width, self._layout.total)
         span = None if self._cursor is None else self._layout.span(self._cursor)
         if span is not None and height is not None and 0 <= height < self._page:
-            self.scroll_to(y=span[0] - height, animate=False, immediate=True)
+            self._scroll(span[0] - height)
         self._show_cursor()
         self.refresh()
+
+    def _scroll(self, y: int) -> None:
+        self.scroll_to(y=y, animate=False, immediate=True)
 
     def _show_cursor(self) -> None:
         span = None if self._cursor is None else self._layout.span(self._cursor)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, Literal
 
-from protocol.text import NOTHING, SafeText, cells, clip, inert_line
+from rich.cells import cell_len, chop_cells
+
+from protocol.text import NOTHING, SafeText, inert_line
 from tui.widgets.wrapping import wrap
 
 Kind = Literal["item", "heading", "note", "mark"]
@@ -69,17 +71,17 @@ def lines_of(row: Row, width: int) -> tuple[Line, ...]:
 
 def _ruled(row: Row, width: int) -> Line:
     tone: Tone = "strong" if row.kind == "mark" else row.tone
-    said = clip(row.text, width)
-    left = max(0, width - cells(said) - 1)
+    said = _cut(row.text, width)
+    left = max(0, width - cell_len(said) - 1)
     return (Piece(said, tone), Piece(inert_line(" " + "─" * left), "quiet"))
 
 
 def _item(row: Row, width: int) -> Iterable[Line]:
     head = _head(row)
-    indent = sum(cells(piece.text) for piece in head)
+    indent = sum(cell_len(piece.text) for piece in head)
     room = max(1, width - indent)
     facts = SafeText(_SEPARATOR.join(row.facts))
-    together = cells(row.text) + GAP + cells(facts)
+    together = cell_len(row.text) + GAP + cell_len(facts)
     if facts and together <= room:
         space = inert_line(" " * (room - together + GAP))
         yield (*head, Piece(row.text, row.tone), Piece(space), _facts(row, facts))
@@ -90,7 +92,7 @@ def _item(row: Row, width: int) -> Iterable[Line]:
         for text in more:
             yield (margin, Piece(text, row.tone))
         if facts:
-            yield (margin, _facts(row, clip(facts, room)))
+            yield (margin, _facts(row, _cut(facts, room)))
     margin = Piece(inert_line(" " * indent))
     for text in _folded(row.below, room) if row.below else ():
         yield (margin, Piece(text, "quiet"))
@@ -114,11 +116,18 @@ def _folded(text: SafeText, width: int) -> list[SafeText]:
 
 
 def _clipped(text: SafeText, width: int) -> list[SafeText]:
-    if cells(text) <= width:
-        return [text]
-    lines = wrap(text, width)
+    lines = wrap(text, width) if cell_len(text) > width else []
+    if len(lines) <= 1:
+        return [_cut(text, width)]
     kept = [SafeText(text[start:end]) for start, end in lines[: TEXT_LINES_MAX - 1]]
-    return [*kept, clip(SafeText(text[lines[len(kept)][0] :]), width)]
+    return [*kept, _cut(SafeText(text[lines[len(kept)][0] :]), width)]
+
+
+def _cut(text: SafeText, width: int) -> SafeText:
+    """`text` in at most `width` cells as they are drawn, ended by `…` where it was cut."""
+    if cell_len(text) <= width:
+        return text
+    return SafeText(chop_cells(text, width - 1)[0] + "…") if width > 1 else inert_line("…"[:width])
 
 
 class RowLayout:

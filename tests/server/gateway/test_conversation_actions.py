@@ -15,6 +15,11 @@ from tests.support.raw import Frame, RawClient
 from tests.support.servers import running
 
 
+def creating(payload: str, client_action_id: str = "c1") -> str:
+    """A `user.create_task` whose payload is exactly this JSON."""
+    return f'{{"type":"user.create_task","client_action_id":"{client_action_id}","payload":{payload}}}'
+
+
 def seqs_before(client: RawClient, frame: Frame) -> set[int]:
     """The seqs that had come when `frame` came."""
     return {
@@ -187,7 +192,7 @@ async def test_the_same_value_is_the_same_action(payload: str) -> None:
     async with running() as server, server.client() as client:
         first = '{"title":"a","x":{"a":[1,2],"b":1}}'
         for one in (first, payload):
-            await client.send_text('{"type":"user.create_task","client_action_id":"c1","payload":%s}' % one)
+            await client.send_text(creating(one))
         await client.next("ack", status="applied")
         await client.next("ack", status="duplicate")
 
@@ -304,7 +309,7 @@ async def test_a_full_collection(
 async def test_bad_payloads_are_invalid(payload: str) -> None:
     """Whatever a payload is, as long as the frame is JSON: `invalid`, and the connection goes on."""
     async with running() as server, server.client() as client:
-        await client.send_text('{"type":"user.create_task","client_action_id":"c1","payload":%s}' % payload)
+        await client.send_text(creating(payload))
         assert (await client.settled("c1"))["code"] == "invalid"
         assert (await client.done("user.remember", "c2", text="tea"))["status"] == "applied"
 
@@ -314,10 +319,7 @@ async def test_any_depth_is_answered() -> None:
     async with running() as server, server.client() as client:
         for depth in range(880, 1_010):
             nested = "[" * depth + "]" * depth
-            await client.send_text(
-                '{"type":"user.create_task","client_action_id":"c%d","payload":{"title":"a","x":%s}}'
-                % (depth, nested)
-            )
+            await client.send_text(creating(f'{{"title":"a","x":{nested}}}', f"c{depth}"))
         for depth in range(880, 1_010):
             outcome = await client.settled(f"c{depth}")
             assert outcome["type"] == "ack" or outcome["code"] == "invalid"
@@ -330,9 +332,7 @@ async def test_huge_numbers_in_unknown_fields(number: str) -> None:
     """An unknown field may hold any number: the action is applied, and its repeat is a duplicate."""
     async with running() as server, server.client() as client:
         for _ in range(2):
-            await client.send_text(
-                '{"type":"user.create_task","client_action_id":"c1","payload":{"title":"a","x":%s}}' % number
-            )
+            await client.send_text(creating(f'{{"title":"a","x":{number}}}'))
         await client.next("ack", status="applied")
         await client.next("ack", status="duplicate")
 

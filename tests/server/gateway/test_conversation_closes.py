@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from protocol import limits
+from server.admin import NewToken
 from server.clock import SystemIds
 from tests.support.raw import CLIENT_ID, masked_frame, open_client
 from tests.support.servers import running
@@ -39,7 +40,7 @@ BAD_FRAMES = [
     '{"type":"user.remember","client_action_id":"c1","payload":NaN}',
     '{"type":"user.remember","client_action_id":"c1","payload":{"text":"a"}',
     '{"type":"user.remember","client_action_id":"c1","payload":{"text":"a"}} x',
-    '{"type":"hello","protocol":1,"client_id":"%s"}' % CLIENT_ID,
+    f'{{"type":"hello","protocol":1,"client_id":"{CLIENT_ID}"}}',
 ]
 
 BAD_HELLOS: list[dict[str, Any]] = [
@@ -155,11 +156,10 @@ async def test_the_same_client_again() -> None:
     """The same actor and client id again closes the older connection with 4410; the newer one lives."""
     async with running() as server:
         client_id = SystemIds().uuid7()
-        async with server.client(client_id=client_id) as older:
-            async with server.client(client_id=client_id) as newer:
-                assert await older.closed() == 4410
-                assert (await newer.done("user.remember", "c1", text="tea"))["status"] == "applied"
-                assert newer.of("presence")[-1]["count"] == 1
+        async with server.client(client_id=client_id) as older, server.client(client_id=client_id) as newer:
+            assert await older.closed() == 4410
+            assert (await newer.done("user.remember", "c1", text="tea"))["status"] == "applied"
+            assert newer.of("presence")[-1]["count"] == 1
 
 
 async def test_the_same_client_id_of_another_actor() -> None:
@@ -167,10 +167,12 @@ async def test_the_same_client_id_of_another_actor() -> None:
     async with running() as server:
         await server.token("ed", "editor")
         client_id = SystemIds().uuid7()
-        async with server.client("ana", client_id=client_id) as ana:
-            async with server.client("ed", client_id=client_id) as ed:
-                await ed.done("user.remember", "c1", text="tea")
-                await ana.next("events")
+        async with (
+            server.client("ana", client_id=client_id) as ana,
+            server.client("ed", client_id=client_id) as ed,
+        ):
+            await ed.done("user.remember", "c1", text="tea")
+            await ana.next("events")
 
 
 async def test_replaced_while_catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +274,7 @@ async def test_a_revoked_token() -> None:
     """A token that is revoked closes its connections with 4401, those that have not said hello too, and no others."""
     async with running() as server:
         token = await server.token("ana")
-        other = await server.admin.create_token(_wanted("ana"))
+        other = await server.admin.create_token(NewToken(actor="ana", workspace="home", role="owner"))
         token_id = (await server.admin.list_tokens())[0].token_id
         async with (
             open_client(server.where, token=token) as silent,
@@ -288,12 +290,6 @@ async def test_a_revoked_token() -> None:
             assert await silent.closed() == 4401
             assert (await bystander.done("user.remember", "c1", text="tea"))["status"] == "applied"
         assert (await server.http("GET", "/workspaces")).status == 401
-
-
-def _wanted(actor: str) -> Any:
-    from server.admin import NewToken
-
-    return NewToken(actor=actor, workspace="home", role="owner")
 
 
 async def test_the_server_stops() -> None:

@@ -183,22 +183,21 @@ async def test_more_in_flight_than_the_bound(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_slow_reader_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """A live reader over its cap is aborted; the others miss nothing, and it comes back by its cursor."""
     monkeypatch.setattr(limits, "outgoing_bytes_max", 256 * 1024)
-    async with running(ledger=MemoryLedger()) as server:
-        async with server.client() as slow, server.client() as good:
-            await slow.done("user.remember", "c0", text="tea")
-            slow.stop_reading()
-            workspace = await server.workspace()
-            number = 0
-            while workspace.hub.live == 2:
-                number += 1
-                assert number < 1_000
-                await good.done("user.remember", f"c{number}", text="x" * 60_000)
-            slow.go_on_reading()
-            assert await slow.closed() == 1006
-            assert [one["seq"] for one in good.events] == list(range(good.events[0]["seq"], good.seq + 1))
-            cursor, held = slow.events[-1]["event_id"], slow.seq
-            async with server.client(since=cursor) as back:
-                assert [one["seq"] for one in back.events] == list(range(held + 1, good.seq + 1))
+    async with running(ledger=MemoryLedger()) as server, server.client() as slow, server.client() as good:
+        await slow.done("user.remember", "c0", text="tea")
+        slow.stop_reading()
+        workspace = await server.workspace()
+        number = 0
+        while workspace.hub.live == 2:
+            number += 1
+            assert number < 1_000
+            await good.done("user.remember", f"c{number}", text="x" * 60_000)
+        slow.go_on_reading()
+        assert await slow.closed() == 1006
+        assert [one["seq"] for one in good.events] == list(range(good.events[0]["seq"], good.seq + 1))
+        cursor, held = slow.events[-1]["event_id"], slow.seq
+        async with server.client(since=cursor) as back:
+            assert [one["seq"] for one in back.events] == list(range(held + 1, good.seq + 1))
 
 
 async def test_a_reader_that_catches_up_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,11 +220,10 @@ async def test_a_reader_that_catches_up_is_not_cut(monkeypatch: pytest.MonkeyPat
 
 async def test_a_slow_reader_slows_nobody() -> None:
     """While one reads nothing, the others get their events and acks."""
-    async with running(ledger=MemoryLedger()) as server:
-        async with server.client() as slow, server.client() as good:
-            slow.stop_reading()
-            for number in range(50):
-                await good.done("user.remember", f"c{number}", text="x" * 10_000)
-            slow.go_on_reading()
-            await slow.brought_to(good.seq)
-            assert slow.events == good.events
+    async with running(ledger=MemoryLedger()) as server, server.client() as slow, server.client() as good:
+        slow.stop_reading()
+        for number in range(50):
+            await good.done("user.remember", f"c{number}", text="x" * 10_000)
+        slow.go_on_reading()
+        await slow.brought_to(good.seq)
+        assert slow.events == good.events

@@ -50,7 +50,8 @@ async def test_health_needs_no_credential(server: Local, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "authorization", [None, "Bearer", "Bearer ", "Bearer nonsense", "Basic YTpi", "obk_x", "Bearer obk_\u00ff"]
+    "authorization",
+    [None, "Bearer", "Bearer ", "Bearer nonsense", "Basic YTpi", "obk_x", "Bearer obk_\u00ff"],
 )
 async def test_no_or_a_bad_token(server: Local, path: str, authorization: str | None) -> None:
     """Without a good token every path answers 401 with a challenge and the fields of a reject."""
@@ -104,7 +105,9 @@ async def test_no_member_and_no_workspace_are_the_same(server: Local, rest: str)
     await server.token("eve", workspace="elsewhere")
     token = await server.known("eve", "elsewhere")
     answers = [
-        await server.http("GET", f"/workspaces/{name}/{rest}", actor=None, headers={"Authorization": f"Bearer {token}"})
+        await server.http(
+            "GET", f"/workspaces/{name}/{rest}", actor=None, headers={"Authorization": f"Bearer {token}"}
+        )
         for name in ("home", "nowhere", "No%20Name", "..", "%2e%2e")
     ]
     assert {answer.status for answer in answers} == {404}
@@ -164,7 +167,9 @@ async def test_workspaces(server: Local) -> None:
     listed = (await server.http("GET", "/workspaces", actor="ed")).json
     home = await server.workspace()
     head = {"seq": home.committed.head.seq, "event_id": home.committed.head.event_id}
-    assert listed == [{"workspace": "home", "workspace_id": home.workspace_id, "role": "editor", "head": head}]
+    assert listed == [
+        {"workspace": "home", "workspace_id": home.workspace_id, "role": "editor", "head": head}
+    ]
     assert [one["workspace"] for one in (await server.http("GET", "/workspaces")).json] == ["home", "alone"]
 
 
@@ -222,6 +227,7 @@ async def test_state_since_too_long_ago(server: Local, monkeypatch: pytest.Monke
 async def test_state_at(server: Local) -> None:
     """The state as it was at any seq, from nothing to the head, with that seq's event id and digest."""
     events = (await server.http("GET", f"{HOME}/events")).lines
+    answer: dict[str, Any] = {}
     for seq in range(5):
         answer = (await server.http("GET", f"{HOME}/state?at={seq}")).json
         assert answer["seq"] == seq
@@ -232,7 +238,16 @@ async def test_state_at(server: Local) -> None:
 
 @pytest.mark.parametrize(
     ("at", "status"),
-    [("5", 404), ("9" * 30, 404), ("9" * 5_000, 404), ("-1", 400), ("x", 400), ("", 400), ("1.0", 400), ("%C2%B2", 400)],
+    [
+        ("5", 404),
+        ("9" * 30, 404),
+        ("9" * 5_000, 404),
+        ("-1", 400),
+        ("x", 400),
+        ("", 400),
+        ("1.0", 400),
+        ("%C2%B2", 400),
+    ],
 )
 async def test_state_at_elsewhere(server: Local, at: str, status: int) -> None:
     """Past the head there is no state: 404; what is no seq is 400."""
@@ -268,7 +283,8 @@ async def test_events_after(server: Local, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("query", "status"), [("after=nonsense", 404), ("after=", 404), ("after=-1", 404), ("limit=x", 400), ("limit=-1", 400)]
+    ("query", "status"),
+    [("after=nonsense", 404), ("after=", 404), ("after=-1", 404), ("limit=x", 400), ("limit=-1", 400)],
 )
 async def test_events_that_cannot_be(server: Local, query: str, status: int) -> None:
     """An id that is not in the ledger is 404, a limit that is no number 400."""
@@ -320,7 +336,9 @@ async def test_an_idempotency_key(server: Local) -> None:
     key = {"Idempotency-Key": "k1"}
     assert (await server.http("POST", f"{HOME}/events", body=add(), headers=key)).json["status"] == "applied"
     assert (await server.http("POST", f"{HOME}/events", body=add("k1"))).json["status"] == "duplicate"
-    assert (await server.http("POST", f"{HOME}/events", body=add("k2"), headers=key)).json["status"] == "applied"
+    assert (await server.http("POST", f"{HOME}/events", body=add("k2"), headers=key)).json[
+        "status"
+    ] == "applied"
     assert (await server.http("GET", f"{HOME}/actions/k2")).status == 200
 
 
@@ -437,7 +455,12 @@ async def test_outcome_without_events(server: Local) -> None:
     """An action that changed nothing is applied, with no seq and no events."""
     await server.act("user.update_task", "c9", task_id="t1", title="Buy milk")
     answer = (await server.http("GET", f"{HOME}/actions/c9")).json
-    assert (answer["status"], answer["seq"], answer["event_ids"], answer["events"]) == ("applied", None, [], [])
+    assert (answer["status"], answer["seq"], answer["event_ids"], answer["events"]) == (
+        "applied",
+        None,
+        [],
+        [],
+    )
 
 
 async def test_outcome_of_a_rejected_action(server: Local) -> None:
@@ -460,7 +483,9 @@ async def test_no_outcome(server: Local) -> None:
         assert answer.status == 404
 
 
-@pytest.mark.parametrize("client_action_id", ["a/b", "a/actions/b", "/", "a b", "a?b#c", "a%2Fb", "~\"'<>", "x/"])
+@pytest.mark.parametrize(
+    "client_action_id", ["a/b", "a/actions/b", "/", "a b", "a?b#c", "a%2Fb", "~\"'<>", "x/"]
+)
 async def test_ids_with_signs(server: Local, client_action_id: str) -> None:
     """Any id that may be sent may be asked for, percent-encoded."""
     await server.http("POST", f"{HOME}/events", body=add(client_action_id))
@@ -474,7 +499,9 @@ async def test_a_workspace_named_actions() -> None:
     async with running() as server:
         await server.token("ana", workspace="actions")
         headers = {"Authorization": f"Bearer {await server.known('ana', 'actions')}"}
-        posted = await server.http("POST", "/workspaces/actions/events", body=add("c9"), headers=headers, actor=None)
+        posted = await server.http(
+            "POST", "/workspaces/actions/events", body=add("c9"), headers=headers, actor=None
+        )
         answer = await server.http("GET", "/workspaces/actions/actions/c9", headers=headers, actor=None)
         assert (posted.status, answer.status) == (200, 200)
         assert answer.json["client_action_id"] == "c9"
@@ -488,7 +515,12 @@ async def test_head_requests(server: Local) -> None:
 
 async def test_bodies_are_json(server: Local) -> None:
     """Every body that is not the ledger's lines is JSON and says so."""
-    for method, path in (("GET", f"{HOME}/state"), ("GET", "/nowhere"), ("GET", "/healthz"), ("POST", "/healthz")):
+    for method, path in (
+        ("GET", f"{HOME}/state"),
+        ("GET", "/nowhere"),
+        ("GET", "/healthz"),
+        ("POST", "/healthz"),
+    ):
         answer = await server.http(method, path)
         assert answer.headers["content-type"] == "application/json"
         json.loads(answer.body)
