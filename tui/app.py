@@ -59,6 +59,7 @@ AGAIN_S: Final = 2.0
 """Within this a second ctrl+c quits."""
 MINUTE_S: Final = 60.0
 
+Performing = MainScreen | MemoryScreen | RejectedScreen | HelpScreen
 Say = Callable[[str], None]
 Watcher = Callable[[Say], Awaitable[None]]
 
@@ -203,7 +204,7 @@ class ObeliskApp(TypeAhead):
     def _show(self) -> None:
         frame = self.frame
         for screen in self.screen_stack:
-            if isinstance(screen, MainScreen | MemoryScreen | RejectedScreen) and screen.is_mounted:
+            if isinstance(screen, Performing) and screen.is_mounted:
                 screen.show(frame)
 
     def _note_unconfirmed(self) -> None:
@@ -306,8 +307,7 @@ class ObeliskApp(TypeAhead):
     def command(self, command_id: str) -> None:
         """Perform a command of the registry where the focus is."""
         screen = self.screen
-        performs = isinstance(screen, MainScreen | MemoryScreen | RejectedScreen | HelpScreen)
-        if performs and screen.perform(command_id):
+        if isinstance(screen, Performing) and screen.perform(command_id):
             return
         own = self._own_commands.get(command_id)
         if own is not None:

@@ -34,9 +34,16 @@ class TaskRows:
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[TaskLine, Row]] = {}
+        self._of: TasksView | None = None
+        self._rows: list[Row] = []
 
     def rows(self, view: TasksView) -> list[Row]:
-        """All groups below each other."""
+        """All groups below each other; the same list for the same view."""
+        if view is not self._of:
+            self._of, self._rows = view, self._all(view)
+        return self._rows
+
+    def _all(self, view: TasksView) -> list[Row]:
         if not view.groups:
             return [
                 _note("empty", "No tasks yet. Press a and write one, such as: pay rent friday !high #home")
@@ -171,11 +178,18 @@ def help_rows(place: Place, bound: dict[str, str]) -> list[Row]:
     for heading, commands in help_sections(place):
         rows.append(Row(f"heading:{heading}", "heading", words(heading)))
         rows += [
-            Row(command.id, "note", words(f"  {keys_words(command, bound):<{_KEYS_WIDTH}}  {command.words}"))
+            Row(
+                command.id,
+                "note",
+                words(command.words),
+                lead=words(f"  {keys_words(command, bound):<{_KEYS_WIDTH}}  "),
+            )
             for command in commands
         ]
     rows.append(Row("heading:tips", "heading", words("Good to know")))
-    rows += [_note(f"tip:{number}", f"  {tip}") for number, tip in enumerate(_tips(place))]
+    rows += [
+        Row(f"tip:{number}", "note", words(tip), lead=words("  ")) for number, tip in enumerate(_tips(place))
+    ]
     return rows
 
 

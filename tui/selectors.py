@@ -87,11 +87,22 @@ class Tasks:
     def __init__(self) -> None:
         self._moment: Moment | None = None
         self._read: dict[str, tuple[Task, bool, TaskLine]] = {}
+        self._from: tuple[object, frozenset[str]] | None = None
+        self._view: TasksView | None = None
 
     def view(self, state: State, predicted: frozenset[str], moment: Moment) -> TasksView:
-        """The groups of a state."""
+        """The groups of a state; the same object where no task is another."""
         if moment != self._moment:
-            self._moment, self._read = moment, {}
+            self._moment, self._read, self._from = moment, {}, None
+        if self._view is not None and self._from is not None:
+            tasks, marked = self._from
+            if tasks is state.tasks and marked == predicted:
+                return self._view
+        self._from = state.tasks, predicted
+        self._view = self._grouped(state, predicted, moment)
+        return self._view
+
+    def _grouped(self, state: State, predicted: frozenset[str], moment: Moment) -> TasksView:
         read = {
             task_id: self._line(task, task_id in predicted, moment) for task_id, task in state.tasks.items()
         }

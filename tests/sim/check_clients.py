@@ -22,6 +22,8 @@ class Doings:
     refused: set[str] = field(default_factory=set)
     without_events: set[str] = field(default_factory=set)
     shown: set[str] = field(default_factory=set)
+    given: dict[str, int] = field(default_factory=dict)
+    """Own keys whose events came one by one (a snapshot does not say which actions it covers), and their seq."""
 
 
 def check_clients(facts: Facts) -> Iterator[Violation]:
@@ -50,6 +52,12 @@ def _note(one: Doings, frame: Json) -> None:
         one.without_events.add(frame["client_action_id"])
     elif frame["type"] == "reject" and not frame["retryable"]:
         one.refused.add(frame["client_action_id"])
+    elif frame["type"] == "snapshot":
+        one.given.clear()
+    elif frame["type"] == "events":
+        for event in frame["events"]:
+            if event["actor"] == one.actor:
+                one.given[event["client_action_id"]] = event["seq"]
 
 
 def _found(facts: Facts, one: Doings, record: Json) -> Iterator[Violation]:
@@ -58,12 +66,15 @@ def _found(facts: Facts, one: Doings, record: Json) -> Iterator[Violation]:
     if record["state"] is not None:
         wrong = differences(facts.state(one.workspace, record["seq"]), record["state"])
         if wrong is not None:
-            yield Violation("O4", f"{name} starts with what is not the ledger up to {record['seq']}: {wrong}", t)
+            yield Violation(
+                "O4", f"{name} starts with what is not the ledger up to {record['seq']}: {wrong}", t
+            )
     kept = set(record["outbox"]) | set(record["rejected"])
+    one.given = {key: seq for key, seq in one.given.items() if seq <= record["seq"]}
     for key in one.queued:
         there = facts.by_key.get((one.workspace, one.actor, key))
         is_applied = there is not None and there[-1]["seq"] <= record["seq"]
-        if key in record["outbox"] and is_applied and record["state"] is not None:
+        if key in record["outbox"] and key in one.given and record["state"] is not None:
             yield Violation("C2", f"{name} starts with {key} both pending and confirmed", t)
         if not (key in kept or is_applied or key in one.without_events or _is_dismissed(one, key, record)):
             yield Violation("C2", f"{name} starts without {key}, which it had kept", t)

@@ -129,7 +129,9 @@ def _acked(facts: Facts, key: Key, frame: Json, t: float) -> Iterator[Violation]
 
 
 def _agree(key: Key, one: Json, other: Json, t: float) -> Iterator[Violation]:
-    told = [(frame["type"], frame.get("seq"), frame.get("event_ids"), frame.get("code")) for frame in (one, other)]
+    told = [
+        (frame["type"], frame.get("seq"), frame.get("event_ids"), frame.get("code")) for frame in (one, other)
+    ]
     if told[0] != told[1]:
         yield Violation("L5", f"{key} was answered with {told[0]} and with {told[1]}", t)
 
@@ -173,7 +175,9 @@ def never_shrinks(facts: Facts) -> Iterator[Violation]:
         elif record["kind"] == "boot":
             for workspace, seq in shown.items():
                 if record["heads"].get(workspace, 0) < seq:
-                    yield Violation("L9", f"{workspace} is at {record['heads']}, {seq} was shown", record["t"])
+                    yield Violation(
+                        "L9", f"{workspace} is at {record['heads']}, {seq} was shown", record["t"]
+                    )
 
 
 def durable_first(facts: Facts) -> Iterator[Violation]:
@@ -206,7 +210,9 @@ def states(facts: Facts) -> Iterator[Violation]:
     parts: dict[int, list[Json]] = defaultdict(list)
     for record in facts.records:
         if record["kind"] == "final_server":
-            yield from _same(facts, record["workspace"], record["seq"], json.loads(record["state"]), "L11", record)
+            yield from _same(
+                facts, record["workspace"], record["seq"], json.loads(record["state"]), "L11", record
+            )
         elif record["kind"] == "down":
             frame = facts.frame(record)
             if frame["type"] == "snapshot":
@@ -229,7 +235,9 @@ def _same(
     facts: Facts, workspace: str, seq: int, theirs: Json, invariant: str, record: Json
 ) -> Iterator[Violation]:
     if seq > facts.head(workspace):
-        yield Violation(invariant, f"a state at {seq}, the ledger ends at {facts.head(workspace)}", record["t"])
+        yield Violation(
+            invariant, f"a state at {seq}, the ledger ends at {facts.head(workspace)}", record["t"]
+        )
         return
     wrong = differences(facts.state(workspace, seq), theirs)
     if wrong is not None:

@@ -57,8 +57,13 @@ def _down(facts: Facts, reading: Reading, record: Json) -> Iterator[Violation]:
             yield from _events(facts, workspace, reading, frame, record)
         case "state.synced" | "head":
             reading.live = True
-            if frame["seq"] != reading.position or _id_at(facts, workspace, frame["seq"]) != frame["event_id"]:
-                yield Violation("O7", f"{frame['type']} names {frame['seq']}, {reading.position} was given", t)
+            if (
+                frame["seq"] != reading.position
+                or _id_at(facts, workspace, frame["seq"]) != frame["event_id"]
+            ):
+                yield Violation(
+                    "O7", f"{frame['type']} names {frame['seq']}, {reading.position} was given", t
+                )
         case "llm.token":
             yield from _token(reading, frame["payload"], t)
         case "ack":
@@ -192,7 +197,9 @@ def groups(facts: Facts) -> Iterator[Violation]:
                 given[name] = max(given[name], frame["seq"])
         elif record["kind"] == "start":
             if record["seq"] > given[record["client"]]:
-                yield Violation("O4", f"{record['client']} starts at {record['seq']}, never given", record["t"])
+                yield Violation(
+                    "O4", f"{record['client']} starts at {record['seq']}, never given", record["t"]
+                )
             elif _id_at(facts, record["workspace"], record["seq"]) != record["event_id"]:
                 yield Violation("O4", f"{record['client']} starts at an event of no ledger", record["t"])
 
@@ -209,7 +216,9 @@ def freshness(facts: Facts) -> Iterator[Violation]:
             case "phase":
                 name, silent_s = record["client"], record["t"] - live.get(record["client"], record["t"])
                 if silent_s > SILENCE_MAX_S:
-                    yield Violation("O9", f"{name} showed live after {silent_s:.1f} s of silence", record["t"])
+                    yield Violation(
+                        "O9", f"{name} showed live after {silent_s:.1f} s of silence", record["t"]
+                    )
                 live.pop(name, None)
                 if record["phase"] == "live":
                     live[name] = record["t"]

@@ -51,6 +51,7 @@ class ServerDisk:
     read_s: tuple[float, float] = (0.0, 0.002)
     fail_share: float = 0.0
     """Of commits."""
+    read_fail_share: float = 0.0
     full: bool = False
     """Nothing can be written."""
     under_way: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,6 +112,9 @@ class SimLedger(MemoryLedger):
 
     async def _read(self) -> None:
         await pause(self.disk.chance.uniform(*self.disk.read_s))
+        if self.disk.read_fail_share and self.disk.chance.random() < self.disk.read_fail_share:
+            self.disk.history.meet("read_failed")
+            raise LedgerUnavailable("the disk cannot be read")
 
     async def read(
         self, workspace: int, after: int, limit: int, bytes_max: int | None = None
@@ -263,4 +267,3 @@ class SimCache:
                 kept(problem)
         if problem is not None:
             await pause(1.0)
-

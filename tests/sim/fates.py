@@ -63,7 +63,8 @@ class Fates:
         world.network.weather.delay_s = (0.001, 0.02)
         world.network.weather.gap_s = world.network.weather.cut_share = 0.0
         world.network.weather.weight = 1
-        world.disk.full, world.disk.fail_share = False, 0.0
+        world.disk.full = False
+        world.disk.fail_share = world.disk.read_fail_share = 0.0
         world.disk.commit_s, world.disk.read_s = (0.001, 0.01), (0.0, 0.001)
         world.wanted_up = True
         for person in world.people:
@@ -122,7 +123,9 @@ class Fates:
     def _every(self, strikes: float, strike: Callable[[random.Random], Awaitable[None]], name: str) -> None:
         if strikes:
             chance = self._world.chance("fate", name)
-            self._tasks.append(asyncio.get_running_loop().create_task(self._strike_on(strikes, strike, chance)))
+            self._tasks.append(
+                asyncio.get_running_loop().create_task(self._strike_on(strikes, strike, chance))
+            )
 
     async def _strike_on(
         self, strikes: float, strike: Callable[[random.Random], Awaitable[None]], chance: random.Random
@@ -140,7 +143,7 @@ class Fates:
         weather.gap_s, weather.weight, weather.cut_share = regime.gap_s, regime.weight, regime.cut_share
         world.disk.commit_s = (regime.commit_s / 5, regime.commit_s)
         world.disk.read_s = (0.0, regime.read_s)
-        world.disk.fail_share = regime.commit_failed
+        world.disk.fail_share, world.disk.read_fail_share = regime.commit_failed, regime.read_failed
         for person in world.people:
             disk = getattr(person, "disk", None)
             if disk is not None:
@@ -250,7 +253,11 @@ class Fates:
     def _as_owner(self, action_type: str, payload: dict[str, object]) -> None:
         for workspace in self._world.workspaces:
             for person in self._world.people:
-                if person.who.workspace == workspace and person.who.actor != "cyd" and person.node is not None:
+                if (
+                    person.who.workspace == workspace
+                    and person.who.actor != "cyd"
+                    and person.node is not None
+                ):
                     self._world.history.meet("membership")
                     person.act(self._world.deeds.new_key(person.who.client), action_type, payload)
                     break

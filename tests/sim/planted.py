@@ -200,9 +200,7 @@ class SplitFrames(Workspace):
 class TwoEnds(Workspace):
     """Ends an answer twice."""
 
-    def _stamp(
-        self, submission: Submission, payloads: tuple[Payload, ...], *rest: Any
-    ) -> tuple[Event, ...]:
+    def _stamp(self, submission: Submission, payloads: tuple[Payload, ...], *rest: Any) -> tuple[Event, ...]:
         again = tuple(one for one in payloads if isinstance(one, LlmCompleted))
         return super()._stamp(submission, payloads + again, *rest)
 

@@ -49,6 +49,8 @@ class Regime:
     """Of frames, the share behind which the connection is cut."""
     stall: float
     commit_failed: float
+    read_failed: float
+    """These two are shares."""
     disk_full: float
     client_full: float
     clock_step: float
@@ -102,6 +104,7 @@ def regime_of(seed: int) -> Regime:
         cut_share=rate(0.4, 0.003, 0.1),
         stall=rate(0.3, 0.7, 4.0),
         commit_failed=rate(0.35, 0.005, 0.2),
+        read_failed=rate(0.25, 0.002, 0.1),
         disk_full=rate(0.25, 0.7, 3.0),
         client_full=rate(0.25, 0.7, 3.0),
         clock_step=rate(0.3, 0.7, 8.0),

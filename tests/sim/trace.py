@@ -23,7 +23,9 @@ def lines(records: list[Json]) -> Iterator[str]:
             arrow = {"up": "-->", "out": "<..", "down": "<--"}[record["kind"]]
             text = f"conn {record['conn']:3} {arrow} {_frame(frame)}"
         else:
-            fields = " ".join(f"{name}={_short(value)}" for name, value in record.items() if name not in _SKIPPED)
+            fields = " ".join(
+                f"{name}={_short(value)}" for name, value in record.items() if name not in _SKIPPED
+            )
             conn = f"conn {record['conn']:3} " if "conn" in record else ""
             text = f"{conn}{record['kind']} {fields}"
         yield f"{record['t']:12.4f}  {text}"
@@ -37,7 +39,9 @@ def _short(value: object) -> str:
 def _frame(frame: Json) -> str:
     match frame["type"]:
         case "events":
-            told = ", ".join(f"{one['seq']} {one['type']} ({one['client_action_id'][-12:]})" for one in frame["events"])
+            told = ", ".join(
+                f"{one['seq']} {one['type']} ({one['client_action_id'][-12:]})" for one in frame["events"]
+            )
             return f"events after {frame['after']}: {told}"
         case "llm.token":
             token = frame["payload"]

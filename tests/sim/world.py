@@ -36,6 +36,8 @@ from tests.sim.ports import SimClock, SimIds, chance_of
 from tests.sim.regimes import Regime, regime_of
 
 CONVERGE_S = 30.0
+AGAIN_S = 5.0
+"""Then people ask for a connection again: what was under way when the faults ended may still have cut some."""
 ACTORS = ("ana", "bea", "cyd")
 SMALL = {
     "replay_page_events_max": 3,
@@ -167,9 +169,7 @@ class World:
     def _script(self, who: Who) -> Person:
         chance = self.chance("script", who.client)
         want = chance.choice(("state", "events"))
-        return Script(
-            who, self.history, self.dial, chance, want=want, repeat=self.regime.repeat
-        )
+        return Script(who, self.history, self.dial, chance, want=want, repeat=self.regime.repeat)
 
     async def dial(self, who: Who) -> Wire:
         """The road from a client to the server."""
@@ -220,10 +220,14 @@ class World:
 
     async def _converge(self) -> None:
         """Until all agree for half a second, or time is up."""
-        until = asyncio.get_running_loop().time() + CONVERGE_S
-        calm = 0
+        begun = asyncio.get_running_loop().time()
+        until, again, calm = begun + CONVERGE_S, begun + AGAIN_S, 0
         while asyncio.get_running_loop().time() < until and calm < 2:
             await pause(0.25)
+            if begun < again <= asyncio.get_running_loop().time():
+                again = begun
+                for person in self.people:
+                    person.hurry()
             calm = calm + 1 if self._is_settled() else 0
             if not calm:
                 await self._readmit()
@@ -235,7 +239,9 @@ class World:
             person.insist()
         if self.regime.membership and self.server is not None and self.server.ready:
             try:
-                await self.server.within(self.server.furnish({name: list(ACTORS) for name in self.workspaces}))
+                await self.server.within(
+                    self.server.furnish({name: list(ACTORS) for name in self.workspaces})
+                )
             except WorkspaceUnavailable:
                 self.history.meet("operator_had_to_wait")
 
@@ -258,9 +264,7 @@ class World:
                     {"seq": row.seq, "event_id": row.event_id, "type": row.type, "event": row.data.decode()}
                     for row in shelf.events
                 ],
-                outcomes=[
-                    [actor, key, one.status, one.seq] for (actor, key), one in shelf.outcomes.items()
-                ],
+                outcomes=[[actor, key, one.status, one.seq] for (actor, key), one in shelf.outcomes.items()],
             )
         for workspace in self.server.registry.workspaces if self.server else ():
             self.history.add(
@@ -322,11 +326,11 @@ def simulate(seed: int, cast: Cast | None = None, regime: Regime | None = None) 
         finally:
             for fault in loop.faults:
                 error = fault.get("exception")
-                history.add("loop_fault", message=fault.get("message"), error=f"{type(error).__name__}: {error}")
+                history.add(
+                    "loop_fault", message=fault.get("message"), error=f"{type(error).__name__}: {error}"
+                )
             history.met["steps"] = loop.steps
             history.closed = True
             loop.bury()
             gc.enable()
     return history
-
-

@@ -13,7 +13,7 @@ from protocol.errors import Refused
 from protocol.frames import Present
 from protocol.quickadd import parse
 from protocol.replica import Rejected
-from protocol.state import Block, Plan, Settings, State, Task
+from protocol.state import Block, Plan, Settings, State, Task, put
 from protocol.text import is_inert
 from tests.support.fixtures import (
     NOW,
@@ -162,6 +162,16 @@ def test_a_task_that_did_not_change_is_not_read_again() -> None:
     assert (before[1].pending, after[1].pending) == (False, True)
     later = tasks.view(state, NOBODY, Moment(at(60), "UTC")).groups[0].lines
     assert later[0] is not before[0]
+
+
+def test_what_does_not_touch_tasks_costs_nothing() -> None:
+    """A message, a stream, a head: view and rows are the objects that they were."""
+    tasks, rows, state = Tasks(), TaskRows(), a_state(a_task())
+    view = tasks.view(state, NOBODY, HERE)
+    other = put(state, "messages", a_message())
+    assert tasks.view(other, NOBODY, HERE) is view
+    assert rows.rows(view) is rows.rows(tasks.view(other, NOBODY, HERE))
+    assert tasks.view(other, frozenset({"t1"}), HERE) is not view
 
 
 def test_ten_thousand_tasks_keep_their_rows() -> None:

@@ -32,10 +32,10 @@ from tui.wording import words
 
 FIELDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("title", "Title", "what is to be done"),
-    ("due", "Due", "friday 17:00, 2026-11-27, in 3 days; empty: none"),
+    ("due", "Due", "such as: friday 17:00, in 3 days; empty: none"),
     ("priority", "Priority", "low, normal, high, urgent"),
-    ("tags", "Tags", "home garden"),
-    ("minutes", "Minutes", "45, 2h, 1h30; empty: no estimate"),
+    ("tags", "Tags", "words, such as: home garden"),
+    ("minutes", "Minutes", "such as: 45, 2h, 1h30; empty: no estimate"),
 )
 KEYS: Final = words("enter saves · in notes: f2 saves · esc leaves it as it was")
 

@@ -127,7 +127,9 @@ class LineList(ScrollView, can_focus=True):
         return self._cursor
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show other rows; the reader keeps his place."""
+        """Show other rows; the reader keeps his place. The list that is shown already costs nothing."""
+        if rows is self._layout.rows:
+            return
         height = self._cursor_height()
         self._layout.set(rows, self._layout.width)
         self._find_cursor()

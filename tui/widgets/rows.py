@@ -64,7 +64,7 @@ def lines_of(row: Row, width: int) -> tuple[Line, ...]:
         case "heading" | "mark":
             return (_ruled(row, width),)
         case "note":
-            return tuple((Piece(text, "quiet"),) for text in _folded(row.text, width))
+            return tuple(_note(row, width))
         case _:
             return tuple(_item(row, width))
 
@@ -74,6 +74,15 @@ def _ruled(row: Row, width: int) -> Line:
     said = _cut(row.text, width)
     left = max(0, width - cell_len(said) - 1)
     return (Piece(said, tone), Piece(inert_line(" " + "─" * left), "quiet"))
+
+
+def _note(row: Row, width: int) -> Iterable[Line]:
+    """Words that cannot be chosen, hanging behind their lead."""
+    indent = cell_len(row.lead)
+    head = Piece(row.lead, "strong")
+    for text in _folded(row.text, max(1, width - indent)):
+        yield (head, Piece(text, "plain" if indent else "quiet"))
+        head = Piece(inert_line(" " * indent))
 
 
 def _item(row: Row, width: int) -> Iterable[Line]:

@@ -35,6 +35,7 @@ FACTS = (inert_line("today"), inert_line("20 min"))
         (an_item(below=inert_line("because it is late")), 14, ["○ Pay rent", "  because it", "  is late"]),
         (Row("k", "heading", inert_line("Late")), 12, ["Late ──────"]),
         (Row("k", "note", inert_line("nothing here yet")), 12, ["nothing", "here yet"]),
+        (Row("k", "note", inert_line("go down"), lead=inert_line("j  ")), 9, ["j  go", "   down"]),
     ],
 )
 def test_facts_stand_behind_where_there_is_room_else_below(row: Row, width: int, lines: list[str]) -> None:
