@@ -54,7 +54,7 @@ class Hub:
         self._live: dict[Reader, Present] = {}
         self._all: dict[tuple[str, str], Reader] = {}
         self._expected: set[Reader] = set()
-        self._dirty: set[Reader] = set()
+        self._dirty: dict[Reader, None] = {}
         self._typing: dict[Reader, asyncio.TimerHandle] = {}
         self._told: dict[Reader, bytes] = {}
         self._telling: asyncio.TimerHandle | None = None
@@ -95,7 +95,7 @@ class Hub:
         if self._all.get((reader.actor, reader.client_id)) is reader:
             del self._all[reader.actor, reader.client_id]
         self._expected.discard(reader)
-        self._dirty.discard(reader)
+        self._dirty.pop(reader, None)
         self._told.pop(reader, None)
         timer = self._typing.pop(reader, None)
         if timer is not None:
@@ -111,15 +111,15 @@ class Hub:
         for reader in self._live:
             for frame, seq in frames:
                 reader.push(frame, seq)
-        self._dirty.update(self._live)
+        self._dirty.update(dict.fromkeys(self._live))
 
     def mark(self, reader: Reader) -> None:
         """Something was pushed to one reader, outside `publish`; `flush_all` sends it."""
-        self._dirty.add(reader)
+        self._dirty[reader] = None
 
     def flush_all(self) -> None:
         """Write everything that was pushed, one write a reader."""
-        dirty, self._dirty = self._dirty, set()
+        dirty, self._dirty = self._dirty, {}
         for reader in dirty:
             reader.flush()
 

@@ -55,8 +55,13 @@ class Registry:
         self._opening: dict[str, asyncio.Task[Workspace | None]] = {}
         self._recovering: asyncio.Task[None] | None = None
         self._resting: asyncio.Task[None] | None = None
-        self._available = True
+        self._outage: LedgerError | None = None
         self._closed = False
+
+    @property
+    def outage(self) -> LedgerError | None:
+        """Why nothing can be written just now; None while all is well."""
+        return self._outage or self.commits.failure
 
     @property
     def workspaces(self) -> list[Workspace]:
@@ -127,7 +132,7 @@ class Registry:
     def _check_available(self) -> None:
         if self.commits.failure is not None:
             self.ledger_failed(self.commits.failure)
-        if not self._available or self._closed:
+        if self._outage is not None or self._closed:
             raise WorkspaceUnavailable("the ledger is not available")
 
     async def _open_once(self, name: str) -> Workspace | None:
@@ -141,7 +146,7 @@ class Registry:
         if row is None:
             return None
         state = await fold_ledger(self.ledger, row, row.seq)
-        if not self._available or self._closed:
+        if self._outage is not None or self._closed:
             raise LedgerUnavailable("the ledger is not available any more")
         workspace = Workspace(
             row,
@@ -173,9 +178,9 @@ class Registry:
 
     def ledger_failed(self, error: LedgerError) -> None:
         """A write failed: drop all that is open, and open anew once the ledger is back."""
-        if self._available:
+        if self._outage is None:
             log.error("ledger: %s; all connections are closed until it is back", error)
-        self._available = False
+        self._outage = error
         if self._recovering is None and not self._closed:
             self._recovering = asyncio.get_running_loop().create_task(self._recover())
 
@@ -184,11 +189,11 @@ class Registry:
 
     async def _recover(self) -> None:
         try:
-            while not self._available:
+            while self._outage is not None:
                 await self._drop_all()
                 if not await self._reopened():
                     return
-                self._available = True
+                self._outage = None
                 log.info("ledger: available again")
                 await self.resume()
         except LedgerError as error:

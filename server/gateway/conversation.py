@@ -139,6 +139,8 @@ class Conversation:
         while self._in_flight >= limits.actions_in_flight_max and not self._leaving:
             self._room.clear()
             await self._room.wait()
+        if self._socket.buffered() > limits.catch_up_buffer_bytes_max:
+            await self._socket.drained()  # who does not take the answers asks no further
 
     def _settle(self, client_action_id: str, outcome: Outcome) -> None:
         """The outcome of an action of this connection; whoever calls this flushes the hub afterwards."""

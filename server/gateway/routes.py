@@ -98,9 +98,9 @@ class Routes:
                 return refusal(404, "not_found", "There is nothing here.")
 
     def _ready(self) -> Response:
-        failure = self.registry.commits.failure
-        if failure is not None:
-            return refusal(503, "unavailable", f"The ledger cannot be written: {failure}.")
+        outage = self.registry.outage
+        if outage is not None:
+            return refusal(503, "unavailable", f"The ledger cannot be written: {outage}.")
         return Response(200, b'{"status":"ready"}')
 
     async def _workspaces(self, request: Request) -> Response:

@@ -298,7 +298,7 @@ async def test_an_outage_while_its_producers_start(house: House, ledger: BlindLe
     await until(lambda: started)
     ledger.fail_next(OUTAGE)
     assert verdict(await house.task(home, 1)) == "unknown"
-    await until(lambda: house.registry._available)
+    await until(lambda: house.registry.outage is None)
     gate.set()
     with pytest.raises(WorkspaceUnavailable):
         await opening

@@ -34,7 +34,8 @@ def check_clients(facts: Facts) -> Iterator[Violation]:
             case "start":
                 one = doings[record["client"]]
                 one.actor, one.workspace = record["actor"], record["workspace"]
-                yield from _found(facts, one, record)
+                if "void" not in record:
+                    yield from _found(facts, one, record)
             case "queued":
                 doings[record["client"]].queued.append(record["key"])
             case "settled" if record["status"] == "refused":

@@ -75,14 +75,16 @@ def no_ghosts(facts: Facts) -> Iterator[Violation]:
     for key, events in facts.by_key.items():
         if key[1] in PRODUCERS:
             continue
-        record = invoked.get(key)
-        if record is None:
+        if key not in invoked:
             yield Violation("L3", f"nobody did {key}")
-        elif record["type"] != events[0]["cause"]:
+            continue
+        record = invoked[key]
+        if record["type"] != events[0]["cause"]:
             yield Violation("L3", f"{key} was a {record['type']}, not a {events[0]['cause']}")
-        elif events[0]["type"] == "task.created" and record["type"] == "user.create_task":
-            if events[0]["payload"]["title"] != record["payload"]["title"]:
-                yield Violation("L3", f"{key} has another title")
+        elif record["type"] == "user.create_task" and (
+            events[0]["payload"]["title"] != record["payload"]["title"]
+        ):
+            yield Violation("L3", f"{key} has another title")
 
 
 def answers(facts: Facts) -> Iterator[Violation]:
@@ -172,6 +174,8 @@ def never_shrinks(facts: Facts) -> Iterator[Violation]:
         if record["kind"] == "down":
             workspace = facts.conn(record).workspace
             shown[workspace] = max(shown[workspace], _seq_in(facts.frame(record)))
+        elif record["kind"] == "restore":
+            shown.clear()
         elif record["kind"] == "boot":
             for workspace, seq in shown.items():
                 if record["heads"].get(workspace, 0) < seq:
@@ -187,6 +191,8 @@ def durable_first(facts: Facts) -> Iterator[Violation]:
         if record["kind"] == "durable":
             workspace = facts.names[record["workspace"]]
             durable[workspace] = max(durable[workspace], record["seq"])
+        elif record["kind"] == "restore":
+            durable.update(record["heads"])
         elif record["kind"] == "out":
             workspace, seq = facts.conn(record).workspace, _seq_in(facts.frame(record))
             if seq > durable[workspace]:
@@ -210,9 +216,7 @@ def states(facts: Facts) -> Iterator[Violation]:
     parts: dict[int, list[Json]] = defaultdict(list)
     for record in facts.records:
         if record["kind"] == "final_server":
-            yield from _same(
-                facts, record["workspace"], record["seq"], json.loads(record["state"]), "L11", record
-            )
+            yield from _same(facts, record["workspace"], record["seq"], record["state"], "L11", record)
         elif record["kind"] == "down":
             frame = facts.frame(record)
             if frame["type"] == "snapshot":

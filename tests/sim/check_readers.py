@@ -195,7 +195,7 @@ def groups(facts: Facts) -> Iterator[Violation]:
                 given[name] = max(given[name], frame["events"][-1]["seq"])
             elif frame["type"] == "snapshot":
                 given[name] = max(given[name], frame["seq"])
-        elif record["kind"] == "start":
+        elif record["kind"] == "start" and "void" not in record:
             if record["seq"] > given[record["client"]]:
                 yield Violation(
                     "O4", f"{record['client']} starts at {record['seq']}, never given", record["t"]

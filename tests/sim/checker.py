@@ -17,12 +17,30 @@ from tests.sim.facts import Facts, Json, Violation, facts_of
 
 def check(records: list[Json]) -> list[Violation]:
     """All that is wrong with a history, in the order of the checks."""
-    facts = facts_of(records)
+    facts = facts_of(_since_restore(records))
     return [
         *check_ledger(facts),
         *check_readers(facts),
         *check_clients(facts),
         *no_bugs(facts),
+    ]
+
+
+_PROMISES = frozenset({"queued", "settled", "shown", "phase"})
+_FRAMES = frozenset({"up", "out", "down", "over"})
+
+
+def _since_restore(records: list[Json]) -> list[Json]:
+    """Where a backup took the ledger's place, what was promised before is void: what is left must be whole."""
+    last = max((place for place, one in enumerate(records) if one["kind"] == "restore"), default=None)
+    if last is None:
+        return records
+    old = {one["conn"] for one in records[:last] if one["kind"] == "dial"}
+    return [
+        {**one, "void": True} if one["kind"] == "start" else one
+        for place, one in enumerate(records)
+        if not (place < last and one["kind"] in _PROMISES)
+        and not (one["kind"] in _FRAMES and one["conn"] in old)
     ]
 
 

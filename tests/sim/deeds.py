@@ -72,14 +72,13 @@ class Deeds:
         return "user.create_task", fields
 
     def _update(self) -> Deed:
+        changes = {
+            "title": f"Title {self._count} {self._chance.getrandbits(8)}",
+            "status": self._chance.choice(["open", "doing", "done", "dropped"]),
+            "priority": self._chance.choice(["low", "normal", "high"]),
+        }
         fields: dict[str, Any] = {"task_id": self._some(self.tasks, "task")}
-        for name, value in (
-            ("title", f"Title {self._count} {self._chance.getrandbits(8)}"),
-            ("status", self._chance.choice(["open", "doing", "done", "dropped"])),
-            ("priority", self._chance.choice(["low", "normal", "high"])),
-        ):
-            if self._chance.random() < 0.5:
-                fields[name] = value
+        fields |= {name: value for name, value in changes.items() if self._chance.random() < 0.5}
         if self._chance.random() < 0.1:
             fields["if_version"] = self._chance.randint(1, 3)
         return "user.update_task", fields
@@ -118,12 +117,11 @@ class Deeds:
         return "user.interrupt", {"message_id": self._some(self.messages, "message")}
 
     def _wrong(self) -> Deed:
-        return self._chance.choice(
-            [
-                ("user.create_task", {"task_id": self._some(self.tasks, "task"), "title": "Twice"}),
-                ("user.create_task", {"title": ""}),
-                ("user.no_such_action", {"x": 1}),
-                ("user.set_reminder", {"reminder_id": self._id("reminder"), "at": "no time", "text": "x"}),
-                ("assistant.complete", {"message_id": self._some(self.messages, "message"), "text": "x"}),
-            ]
-        )
+        deeds: list[Deed] = [
+            ("user.create_task", {"task_id": self._some(self.tasks, "task"), "title": "Twice"}),
+            ("user.create_task", {"title": ""}),
+            ("user.no_such_action", {"x": 1}),
+            ("user.set_reminder", {"reminder_id": self._id("reminder"), "at": "no time", "text": "x"}),
+            ("assistant.complete", {"message_id": self._some(self.messages, "message"), "text": "x"}),
+        ]
+        return self._chance.choice(deeds)

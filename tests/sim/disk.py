@@ -31,10 +31,10 @@ from protocol.client.store import (
 )
 from protocol.events import Event, Head
 from protocol.reduce import fold
-from protocol.replica import Pending, Rejected
+from protocol.replica import NOTHING, Pending, Rejected
 from protocol.state import INITIAL, State
 from server.ledger.memory import MemoryLedger, Shelf
-from server.ledger.port import EventRow, Found, LedgerUnavailable, LookUp, TokenRow
+from server.ledger.port import EventRow, Found, LedgerUnavailable, LookUp, Record, TokenRow
 from tests.sim.history import History
 from tests.sim.loop import pause
 
@@ -47,6 +47,8 @@ class ServerDisk:
     chance: random.Random
     shelves: dict[int, Shelf] = field(default_factory=dict)
     tokens: dict[bytes, TokenRow] = field(default_factory=dict)
+    written: dict[int, list[Record]] = field(default_factory=dict)
+    """Every record of a workspace, in order: of these a backup is made."""
     commit_s: tuple[float, float] = (0.001, 0.01)
     read_s: tuple[float, float] = (0.0, 0.002)
     fail_share: float = 0.0
@@ -56,6 +58,21 @@ class ServerDisk:
     """Nothing can be written."""
     under_way: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever a batch begins to be written."""
+
+    def restore(self, chance: random.Random) -> None:
+        """A backup of some earlier moment is put in the place of what was there."""
+        for key, shelf in self.shelves.items():
+            kept = Shelf(shelf.row)
+            # Members stay: nobody would be let in to see the rest.
+            records = self.written.get(key, [])
+            for record in records[: chance.randint(min(len(records), 4), len(records))]:
+                kept.add(record)
+            self.written[key] = records[: len(kept.outcomes)]
+            self.shelves[key] = kept
+        self.history.add(
+            "restore", heads={row.name: row.seq for row in map(Shelf.head, self.shelves.values())}
+        )
+        self.history.meet("restored")
 
     def heads(self) -> dict[str, int]:
         """The durable head of every workspace, by name."""
@@ -88,6 +105,7 @@ class SimLedger(MemoryLedger):
     def _note_durable(self) -> None:
         for record in self.tail.records if self.tail is not None else ():
             seq = record.expected_seq + len(record.events)
+            self.disk.written.setdefault(record.workspace, []).append(record)
             self.disk.history.add("durable", workspace=record.workspace, seq=seq)
 
     @property
@@ -144,7 +162,7 @@ class ClientDisk:
     history: History
     chance: random.Random
     base: State = INITIAL
-    base_head: Head = Head()
+    base_head: Head = NOTHING
     tail: list[Event] = field(default_factory=list)
     outbox: dict[str, Pending] = field(default_factory=dict)
     rejected: dict[str, Rejected] = field(default_factory=dict)

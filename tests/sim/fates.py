@@ -112,8 +112,10 @@ class Fates:
             await pause(chance.uniform(1, 5) * DAY_S)
             self._inhabited.set()
             for person in world.people:
-                if person.node is None:
-                    person.start()
+                _start(person)
+        if self._regime.restored and world.server is not None:
+            world.crash()
+            world.disk.restore(chance)
         if self._regime.idle:
             world.history.meet("idle")
             await pause(60.0)
@@ -174,21 +176,23 @@ class Fates:
         person = chance.choice(world.people)
         disk = getattr(person, "disk", None)
         if disk is not None and chance.random() < self._regime.aimed:
-            await _rung(disk.under_way)
-            await pause(chance.uniform(0, self._regime.sync_s))
-        if person.node is None:
-            return
-        self._kill(person, chance)
-        await pause(chance.choice((0.0, 0.1, 2.0, 20.0)))
-        await self._inhabited.wait()
-        if person.node is None:
-            person.start()
+            # The first thing to be written is mostly what was done; what came of it is written behind that.
+            for _ in range(chance.choice((1, 2, 3))):
+                await _rung(disk.under_way)
+            await pause(chance.uniform(0, self._regime.sync_s / 2))
+        if self._kill(person, chance):
+            await pause(chance.choice((0.0, 0.1, 2.0, 20.0)))
+            await self._inhabited.wait()
+            _start(person)
 
-    def _kill(self, person: Person, chance: random.Random) -> None:
+    def _kill(self, person: Person, chance: random.Random) -> bool:
+        if person.node is None:
+            return False
         person.kill()
         for connection in self._world.network.open:
             if connection.client == person.who.client:
                 connection.cut(known_to_server=chance.choice((0.0, 0.05, 3.0)))
+        return True
 
     async def _cut(self, chance: random.Random) -> None:
         network = self._world.network
@@ -261,6 +265,11 @@ class Fates:
                     self._world.history.meet("membership")
                     person.act(self._world.deeds.new_key(person.who.client), action_type, payload)
                     break
+
+
+def _start(person: Person) -> None:
+    if person.node is None:
+        person.start()
 
 
 async def _rung(under_way: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ Must not know: what they mean; who reads them.
 | kind | fields |
 | --- | --- |
 | boot, crash, stop | server (running number); a boot has `heads`: name -> seq that the disk holds; a crash `unsynced`: records |
+| restore | heads: a backup of an earlier moment took the ledger's place |
 | durable | workspace (key), seq: a commit that a flush made durable |
 | fault | what: a name for the coverage counters, and details |
 | dial | conn, client, actor, workspace |

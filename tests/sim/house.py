@@ -10,6 +10,7 @@ Must not know: when any of it happens.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
@@ -137,9 +138,8 @@ class Server:
         end = self._ends[connection.number] = ServerEnd(connection, self.history)
         connection.accepted.set_result(None)
         try:
-            await self.parts.conversation(end, admitted, self._around).run()
-        except SocketClosed:
-            pass
+            with contextlib.suppress(SocketClosed):
+                await self.parts.conversation(end, admitted, self._around).run()
         finally:
             del self._ends[connection.number]
         await end.close(1000)

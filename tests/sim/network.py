@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.client.errors import LinkClosed
+from server.gateway.peer import Peer
 from server.gateway.websocket import HandshakeRequest, SocketClosed, text_of_frame
 from tests.sim.history import History
 from tests.sim.loop import OUTSIDE, pause
@@ -232,7 +233,7 @@ class ServerEnd:
         return self.request.headers
 
     @property
-    def peer(self) -> object:
+    def peer(self) -> Peer:
         return self.request.peer
 
     @property

@@ -10,6 +10,7 @@ Must not know: when it dies, how the network is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable, Coroutine
@@ -309,15 +310,16 @@ class Script:
         while True:
             try:
                 await self._connection()
-            except (CannotReach, LinkClosed, Stopped):
-                pass
+            except LinkClosed as closed:
+                if closed.code == 4400:  # the cursor is of no ledger (any more): begin anew
+                    self.cursor, self.seq = None, 0
+            except (CannotReach, Stopped):
+                self._live = False
             self._drop()
             self._hurried.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._chance.uniform(0.05, 3.0)):
                     await self._hurried.wait()
-            except TimeoutError:
-                pass
 
     async def _connection(self) -> None:
         self._wire = await self._dial(self.who)

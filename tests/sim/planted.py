@@ -22,13 +22,14 @@ from protocol.codec import snapshot_frames
 from protocol.events import Event, Head, LlmCompleted, Payload
 from protocol.frames import Hello, Present, SnapshotReason
 from protocol.session.server import ServerSession
+from server.assistant.runner import Runner
 from server.gateway.conversation import Conversation
 from server.hub import Hub
 from server.ledger.port import EventRow, Found, LookUp, Record
 from server.ledger.port import Outcome as StoredOutcome
 from server.replay import event_frames
 from server.streams import Streams
-from server.workspace import Applied, Submission, Workspace
+from server.workspace import Applied, Lane, Submission, Workspace
 from tests.sim.disk import ClientDisk, SimCache, SimLedger
 from tests.sim.house import Parts
 from tests.sim.loop import pause
@@ -224,6 +225,39 @@ class LateTokens(Workspace):
         self.streams = streams
 
 
+# Recovery
+
+
+class OpenLane(Lane):
+    """Lets later actions pass an earlier one that was put off."""
+
+    @property
+    def stopped(self) -> bool:
+        return False
+
+    @stopped.setter
+    def stopped(self, _: bool) -> None:
+        """Nothing stops it."""
+
+    def __init__(self) -> None:
+        """There is nothing to keep."""
+
+
+class KeepsReaders(Workspace):
+    """Leaves its readers alone when the ledger fails under it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.hub.cut_all = lambda code, reason: None  # type: ignore[method-assign]  # said above already
+
+
+class ForgetfulRunner(Runner):
+    """Does not look for answers that were cut off."""
+
+    async def opened(self, workspace: Workspace) -> None:
+        """Nothing is sealed."""
+
+
 # The client's disk
 
 
@@ -269,9 +303,10 @@ def _cast(
     workspace: type[Workspace] | None = None,
     conversation: type[Conversation] = Conversation,
     ledger: type[SimLedger] = SimLedger,
+    runner: type[Runner] = Runner,
     **others: Any,
 ) -> Cast:
-    parts = Parts(conversation=conversation, ledger=ledger)
+    parts = Parts(conversation=conversation, ledger=ledger, runner=runner)
     patches = {"server.registry.Workspace": workspace} if workspace is not None else {}
     return Cast(parts=parts, patches=patches, **others)
 
@@ -280,6 +315,7 @@ def _planted(name: str, expected: str, cast: Cast) -> Planted:
     return Planted(name, frozenset(expected.split()), cast)
 
 
+LANES = Cast(patches={"server.gateway.conversation.Lane": OpenLane})
 PLANTED = (
     _planted("ack before commit", "L4 L10", _cast(AckFirst, EagerConversation)),
     _planted("fan-out before commit", "O2 L10", _cast(FanOutFirst)),
@@ -293,6 +329,9 @@ PLANTED = (
     _planted("removed members still told", "O10", _cast(KeepsMembers)),
     _planted("terminal event twice", "P5", _cast(TwoEnds)),
     _planted("token after the terminal event", "P5", _cast(LateTokens)),
+    _planted("readers kept after a failed commit", "O8 O9 C2", _cast(KeepsReaders)),
+    _planted("cut-off answers forgotten", "O8 P5", _cast(runner=ForgetfulRunner)),
+    _planted("an action overtakes one put off", "L8", LANES),
     _planted("cursor saved before apply", "O4", _cast(cache=CursorFirst, disk=CursorFirstDisk)),
     _planted("outbox row dropped at ack", "C2", _cast(cache=SettledFirst)),
     _planted("refusals not kept", "C2", _cast(cache=ForgetsRefusals)),

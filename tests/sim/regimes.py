@@ -62,6 +62,8 @@ class Regime:
     """One client is away for days."""
     idle: bool
     """Nobody does anything for a minute in the middle."""
+    restored: bool
+    """The server comes back once with a backup of an earlier moment."""
     membership: bool
     """Somebody is removed and taken back."""
 
@@ -95,7 +97,7 @@ def regime_of(seed: int) -> Regime:
         weight=chance.choice((1, 1, 100, 4000)),
         commit_s=rate(1.0, 0.0005, 0.3),
         read_s=rate(0.7, 0.0001, 0.1),
-        sync_s=rate(1.0, 0.0005, 0.2),
+        sync_s=rate(1.0, 0.001, 0.5),
         small_pages=chance.random() < 0.6,
         server_crash=rate(0.7, 2.0, 10.0),
         aimed=chance.choice((0.0, 0.7, 1.0, 1.0)),
@@ -112,5 +114,6 @@ def regime_of(seed: int) -> Regime:
         repeat=rate(0.6, 0.02, 0.5),
         away=chance.random() < 0.15,
         idle=chance.random() < 0.15,
+        restored=chance.random() < 0.08,
         membership=chance.random() < 0.25,
     )

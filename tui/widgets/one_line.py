@@ -21,9 +21,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from typing_extensions import override
 
-from protocol.text import NOTHING, SafeText, cells, clip
+from protocol.text import NOTHING, SafeText, cells
 from tui.selectors import StatusView, Tone
-from tui.wording import words
 
 TONES: Final[dict[Tone, str]] = {
     "plain": "",
@@ -144,8 +143,3 @@ class KeyLine(ChoiceLine):
         return self._laid(
             (hint.id, [(hint.key, "bold $text-accent"), (f" {hint.short}", "")]) for hint in self.hints
         )
-
-
-def clipped_title(text: SafeText, width: int) -> SafeText:
-    """The title of a pane in the room that its border has."""
-    return clip(text, max(1, width - 4)) if width else words(text)
