@@ -12,19 +12,15 @@ How a change travels, and which module holds each step:
       ▼
     what is     state       tasks, threads, messages, memory, plans, … and `digest`, their fingerprint
 
-    on the wire frames      hello, welcome, snapshot, events, ack, reject, …; `codec` makes and reads their
-    bytes
+    on the wire frames      hello, welcome, snapshot, events, ack, reject, …; `codec` makes and reads bytes
     on a link   session/    the connection as a machine without I/O, one half for each end
-    in a client replica     confirmed state + pending actions = the view; rebase is to decide the pending ones
-    again
+    in a client replica     confirmed state + pending actions = the view; rebase: decide these again
 
 Around them: `limits` (every bound), `errors` (codes), `ids`, `times`, `text` (safe text), `table` (the
-persistent map),
-`upcast` (old payloads), `quickadd` (one line of words -> a task), and `client/`, the headless client for
-programs and the terminal.
+persistent map), `upcast` (old payloads), `quickadd` and `when` (one line of words -> a task), and `client/`,
+the headless client that the terminal, the one-shot commands and scripts stand on.
 
-Words: an action `c7` is decided into events `e3`; a predicted event is `e3'`; `A:e3'` is that event at client
-A.
+Words: an action `c7` is decided into events `e3`; a predicted event is `e3'`; `A:e3'` is that one at A.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The rules: what an action does to a state, or why it does not.
 
 Duty: `decide(state, action, context)`: the events an action gives, or a refusal. The same on both ends: the
-server's answer
-counts, the client's is the prediction that it shows until then.
+server's answer counts, the client's is the prediction that it shows until then.
 Must not know: clocks, ledgers, sockets, who else is connected.
 
 1. Pure: the same arguments give the same answer; time, ids and what state no longer holds come in the
@@ -10,8 +9,7 @@ Must not know: clocks, ledgers, sockets, who else is connected.
 2. An action gives 0 to n events, all or none; nothing changed gives none.
 3. A refusal is a value. `not_found` and `conflict` are judged against state, the other codes are not.
 4. Who may: `owner` everything, `editor` all but settings and members, `viewer` nothing; `assistant.*` and
-   `system.*`
-   only the server's own producers.
+   `system.*` only the server's own producers.
 """
 
 from __future__ import annotations

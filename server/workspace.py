@@ -1,9 +1,8 @@
 """The only writer of a workspace: one state machine with one lock, and an output gate.
 
 Duty: take actions in their order, decide each on the working state, hand it to the group commit, and when it
-is durable
-let everything out in order: committed state, frames to all who listen, the answers to the senders, the
-producers.
+is durable let everything out in order: committed state, frames to all who listen, the answers to the senders,
+the producers.
 Must not know: sockets, HTTP, tokens, how a ledger writes.
 
 1. Only committed state is shown: `committed` moves, frames leave and answers are given behind the commit that
@@ -207,8 +206,7 @@ class Workspace:
         """Submit an action and wait until its outcome is durable.
 
         Raises `WorkspaceUnavailable` where nobody can say: the same id settles it. Cancelling the caller does
-        not
-        cancel the action.
+        not cancel the action.
         """
         waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 

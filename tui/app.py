@@ -38,6 +38,7 @@ from tui.drafts import Drafts
 from tui.intents import Wanted, checked
 from tui.keymap import Place, clashes
 from tui.local import watch
+from tui.mishap import FailsPlainly
 from tui.palette import Commands, Palette
 from tui.places import Places
 from tui.port import ClientPort
@@ -46,8 +47,10 @@ from tui.screens.base import Frame
 from tui.screens.dialogs import Added, Ask, QuickAdd
 from tui.screens.lists import HelpScreen, MemoryScreen, RejectedScreen
 from tui.screens.main import MainScreen
+from tui.terminal_driver import TerminalDriver
 from tui.typeahead import TypeAhead
 from tui.wording import Moment, counted, words
+from tui.zone import machine_zone, set_zone_when_live
 
 FRAME_S: Final = 1 / 30
 DRAFT_S: Final = 0.5
@@ -64,7 +67,7 @@ Say = Callable[[str], None]
 Watcher = Callable[[Say], Awaitable[None]]
 
 
-class ObeliskApp(TypeAhead):
+class ObeliskApp(TypeAhead, FailsPlainly):
     """The screen of one workspace."""
 
     TITLE = "obelisk"
@@ -422,6 +425,10 @@ async def _run(target: Target, places: Places, is_local: bool) -> int:
         watcher=watcher if is_local else None,
         hint=_first_words(cannot_keep, problem, config),
     )
+    app.report = places.client / "failed.log" if keeps else None
+    app.driver_class = TerminalDriver
+    if is_local:
+        set_zone_when_live(client, machine_zone())
     try:
         await app.run_async()
     finally:

@@ -5,9 +5,8 @@ pace.
 Must not know: rules, the ledger's tables, how a token is checked.
 
 1. `welcome`, snapshot or replay, tokens, `state.synced`, presence, then live: joining the hub happens in the
-   same turn of
-   the loop in which the reader was found to be at the head, so nothing falls between replay and live and
-   nothing comes twice.
+   same turn of the loop in which the reader was found to be at the head, so nothing falls between replay and
+   live and nothing comes twice.
 2. A live reader over `outgoing_bytes_max` is aborted; one that catches up is fed as it drains, and never
    aborted for it.
 3. A retryable refusal is followed by a close, and nothing sent behind it is decided (`Lane`).

@@ -147,7 +147,7 @@ def real_time(facts: Facts) -> Iterator[Violation]:
             if frame["type"] == "ack" and frame["seq"] is not None:
                 workspace = facts.conn(record).workspace
                 acked[workspace] = max(acked[workspace], frame["seq"])
-        elif record["kind"] == "invoke":
+        elif record["kind"] == "invoke" and "void" not in record:
             there = facts.by_key.get((record["workspace"], record["actor"], record["key"]))
             if there and there[0]["seq"] <= acked[record["workspace"]]:
                 yield Violation("L7", f"{record['key']} stands before what was acked before it", record["t"])
@@ -157,7 +157,7 @@ def program_order(facts: Facts) -> Iterator[Violation]:
     """L8: one client's actions stand in the order in which they were done."""
     last: dict[str, tuple[int, str]] = {}
     for record in facts.records:
-        if record["kind"] != "invoke":
+        if record["kind"] != "invoke" or "void" in record:
             continue
         there = facts.by_key.get((record["workspace"], record["actor"], record["key"]))
         if there:

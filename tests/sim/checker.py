@@ -37,7 +37,7 @@ def _since_restore(records: list[Json]) -> list[Json]:
         return records
     old = {one["conn"] for one in records[:last] if one["kind"] == "dial"}
     return [
-        {**one, "void": True} if one["kind"] == "start" else one
+        {**one, "void": True} if one["kind"] == "start" or (one["kind"] == "invoke" and place < last) else one
         for place, one in enumerate(records)
         if not (place < last and one["kind"] in _PROMISES)
         and not (one["kind"] in _FRAMES and one["conn"] in old)

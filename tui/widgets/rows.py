@@ -89,7 +89,7 @@ def _item(row: Row, width: int) -> Iterable[Line]:
     head = _head(row)
     indent = sum(cell_len(piece.text) for piece in head)
     room = max(1, width - indent)
-    facts = SafeText(_SEPARATOR.join(row.facts))
+    facts = inert_line(_SEPARATOR.join(row.facts))
     together = cell_len(row.text) + GAP + cell_len(facts)
     if facts and together <= room:
         space = inert_line(" " * (room - together + GAP))
@@ -121,22 +121,22 @@ def _facts(row: Row, facts: SafeText) -> Piece:
 
 
 def _folded(text: SafeText, width: int) -> list[SafeText]:
-    return [SafeText(text[start:end]) for start, end in wrap(text, width)]
+    return [inert_line(text[start:end]) for start, end in wrap(text, width)]
 
 
 def _clipped(text: SafeText, width: int) -> list[SafeText]:
     lines = wrap(text, width) if cell_len(text) > width else []
     if len(lines) <= 1:
         return [_cut(text, width)]
-    kept = [SafeText(text[start:end]) for start, end in lines[: TEXT_LINES_MAX - 1]]
-    return [*kept, _cut(SafeText(text[lines[len(kept)][0] :]), width)]
+    kept = [inert_line(text[start:end]) for start, end in lines[: TEXT_LINES_MAX - 1]]
+    return [*kept, _cut(inert_line(text[lines[len(kept)][0] :]), width)]
 
 
 def _cut(text: SafeText, width: int) -> SafeText:
     """`text` in at most `width` cells as they are drawn, ended by `…` where it was cut."""
     if cell_len(text) <= width:
         return text
-    return SafeText(chop_cells(text, width - 1)[0] + "…") if width > 1 else inert_line("…"[:width])
+    return inert_line(chop_cells(text, width - 1)[0] + "…") if width > 1 else inert_line("…"[:width])
 
 
 class RowLayout:
