@@ -16,6 +16,7 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import signal
 import ssl
 import sys
@@ -176,7 +177,7 @@ def _limits(given: list[str]) -> float:
 
 def _address(listen: str) -> tuple[str, int]:
     host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
+    if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise UsageError(f"{listen!a} is no address: write HOST:PORT, for example 127.0.0.1:8700")
     return host.strip("[]") or "127.0.0.1", int(port)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,10 +71,12 @@ def prepare(path: Path) -> DataFolder:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
+    except (FileExistsError, NotADirectoryError):
+        raise FolderError(f"{path} is a file, or leads through one; name a folder") from None
     except OSError as error:
-        raise FolderError(f"cannot use the data folder {path}: {error.strerror}") from error
-    if not stat.S_ISDIR(status.st_mode):
-        raise FolderError(f"{path} is not a folder")
+        raise FolderError(
+            f"cannot use the data folder {path}: {error.strerror}; name a folder that you may write"
+        ) from error
     if status.st_uid != os.getuid():
         raise FolderError(f"the data folder {path} belongs to another user")
     if status.st_mode & 0o077:

@@ -113,6 +113,7 @@ class ObeliskApp(TypeAhead, FailsPlainly):
         self._leaving: Timer | None = None
         self._pane: Place = "tasks"
         self._refused: frozenset[str] = frozenset()
+        self._asking_foreign = False
 
     # Life
 
@@ -124,6 +125,7 @@ class ObeliskApp(TypeAhead, FailsPlainly):
         self.push_screen(self._main)
         self._unsubscribe = self._client.subscribe(self._changed)
         self._note_unconfirmed()
+        self._note_foreign()
         local = times.parse_instant(self._now())
         self.set_timer(MINUTE_S - (local.second if local else 0), self._first_minute)
         if self._hint:
@@ -197,6 +199,7 @@ class ObeliskApp(TypeAhead, FailsPlainly):
             self._note_unconfirmed()
             self._show()
             self._note_refused()
+            self._note_foreign()
         if grown and self._main is not None:
             self._main.show_streams(self.frame, grown)
 
@@ -231,6 +234,25 @@ class ObeliskApp(TypeAhead, FailsPlainly):
         for one in self._client.rejected:
             if one.action.client_action_id in fresh:
                 self.tell(inert_line(f"Not accepted: {one.refused.message} (r shows it)"), trouble=True)
+
+    def _note_foreign(self) -> None:
+        """What waits was written as somebody else: nothing goes on before the person has said what becomes of it."""
+        foreign = self._client.foreign
+        if not foreign or self._client.link.phase != "stopped" or self._asking_foreign:
+            return
+        self._asking_foreign = True
+
+        def done(yes: bool | None) -> None:
+            self._asking_foreign = False
+            if not yes:
+                self.exit()
+                return
+            count = self._client.set_aside_foreign()
+            self.tell(words(f"{counted(count, 'action')} set aside; r shows them with their text."))
+
+        said = f"{counted(len(foreign), 'unsent action was', 'unsent actions were')} written as someone else"
+        question = words(f"{said}, or for another workspace. Nothing of it was sent.")
+        self.push_screen(Ask(question, words("set it aside and go on"), words("quit and keep it")), done)
 
     def _refused_ids(self) -> frozenset[str]:
         return frozenset(one.action.client_action_id for one in self._client.rejected)

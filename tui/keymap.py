@@ -116,7 +116,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command("pane.conversation", ("3",), "Go to the conversation", "main"),
     Command("link.retry", ("c",), "Connect now, without waiting for the next try", "main"),
     Command("help.open", ("question_mark",), "Help for what has the focus", "main", "help", rank=3),
-    Command("app.leave", ("q",), "Quit; nothing unsent is lost", "main", "quit", rank=8),
+    Command("app.leave", ("q",), "Quit; nothing unsent is lost", "main", "quit", rank=3),
     Command("pane.next", ("tab",), "Next pane", "panes", "pane", rank=7),
     Command("pane.previous", ("shift+tab",), "Previous pane", "panes"),
     Command("tasks.add_typing", ("ctrl+n",), "Add a task in one line", "everywhere"),

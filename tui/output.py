@@ -23,6 +23,7 @@ from protocol.events import Event
 from protocol.frames import Token
 from protocol.state import Block, State, Task
 from protocol.text import inert, inert_line
+from tui.wording import Moment, due_words, minutes_words
 
 PROGRAM = "obelisk"
 SUFFIX_CHARACTERS_MIN = 4
@@ -96,24 +97,28 @@ def _write_text(text: str) -> None:
 # Words for people
 
 
-def task_line(task: Task, *, number: int | None = None, suffix: str = "") -> str:
-    """A task in one line: `  3  9f3a  ○ Buy milk · due 2026-11-23 · !high · #home`."""
+def task_line(task: Task, moment: Moment, *, number: int | None = None, suffix: str = "") -> str:
+    """A task in one line: `  3  9f3a  ○ Buy milk · due tomorrow · !high · #home`."""
     mark = {"open": "○", "doing": "◐", "done": "●", "dropped": "×"}[task.status]
     head = "" if number is None else f"{number:>3}  {inert_line(suffix)}  "
-    return f"{head}{mark} {' · '.join([inert_line(task.title), *task_details(task)])}"
+    return f"{head}{mark} {' · '.join([inert_line(task.title), *task_details(task, moment)])}"
 
 
-def task_details(task: Task) -> list[str]:
-    """What is known of a task beyond its title, inert."""
-    details = [f"due {inert_line(task.due)}"] if task.due else []
+def task_details(task: Task, moment: Moment) -> list[str]:
+    """What is known of a task beyond its title, inert, its due as it is said on that day."""
+    details = [_due(task.due, moment)] if task.due else []
     if task.priority != "normal":
         details.append(f"!{task.priority}")
     details += [f"#{inert_line(tag)}" for tag in task.tags]
     if task.assignee:
         details.append(f"@{inert_line(task.assignee)}")
     if task.minutes:
-        details.append(f"~{task.minutes}m")
+        details.append(minutes_words(task.minutes))
     return details
+
+
+def _due(due: str, moment: Moment) -> str:
+    return f"{'late, ' if moment.is_past(due) else ''}due {due_words(due, moment)}"
 
 
 def block_line(block: Block, start: str) -> str:

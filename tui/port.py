@@ -11,7 +11,7 @@ from typing import Protocol
 from protocol.client.sent import Sent
 from protocol.client.status import Change, LinkStatus
 from protocol.frames import Present
-from protocol.replica import Rejected, Replica
+from protocol.replica import Pending, Rejected, Replica
 
 
 class ClientPort(Protocol):
@@ -51,6 +51,13 @@ class ClientPort(Protocol):
 
     def dismiss_rejected(self, client_action_id: str) -> None:
         """A refusal was seen."""
+
+    @property
+    def foreign(self) -> tuple[Pending, ...]:
+        """Unsent actions that were written as somebody else; with any of them the link stops."""
+
+    def set_aside_foreign(self) -> int:
+        """Refuse those, their text stays, and go on; the number of them."""
 
     async def close(self) -> None:
         """End the link and write what is to be kept."""

@@ -10,6 +10,7 @@ Duty: choose, group, order and word. Must not know: widgets, keys, the client.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,6 +45,7 @@ NEXT_DAYS: Final = WEEK_DAYS
 PENDING: Final = words("↑ unsent")
 _WEIGHTS: Final[dict[Priority, int]] = {"urgent": 0, "high": 1, "normal": 2, "low": 3}
 _FAR: Final = "9999"
+_EXCLAIMED: Final = re.compile(r"!{1,2}[a-z]{1,12}", re.IGNORECASE)
 
 
 # Tasks
@@ -229,7 +231,13 @@ def preview(read: QuickAdd, moment: Moment) -> tuple[SafeText, tuple[SafeText, .
     facts += [inert_line(f"#{tag}") for tag in read.tags]
     if read.assignee is not None:
         facts.append(inert_line(f"for @{read.assignee}"))
+    facts += [inert_line(f"{word} is no priority, it stays in the title") for word in _almost(read.title)]
     return inert_line(read.title), tuple(facts)
+
+
+def _almost(title: str) -> list[str]:
+    """Words of a title that were meant to be a priority."""
+    return [word for word in title.split() if _EXCLAIMED.fullmatch(word)]
 
 
 def due_preview(text: str, moment: Moment) -> SafeText:

@@ -250,6 +250,11 @@ class Client:
             self._move("connecting", None)
             self._running = self._start(self._running)
 
+    @property
+    def foreign(self) -> tuple[Pending, ...]:
+        """Unsent actions of another workspace or actor than the server says that we are (invariant 4)."""
+        return self._foreign()
+
     def set_aside_foreign(self) -> int:
         """Give up the unsent actions of another workspace or actor (invariant 4), and begin again.
 

@@ -42,7 +42,7 @@ def understand(text: str, *, now: str, zone: str) -> Wish:
     """The wish of `text`, said at the instant `now` in a zone."""
     # Runs of blanks mean nothing, and cost patterns much.
     text = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", text.strip())
-    text = _MENTION_BEHIND.sub("", text)
+    text = _COURTESY_BEHIND.sub("", _MENTION_BEHIND.sub("", text))
     preamble = _PREAMBLE.match(text)
     if preamble is not None:
         # “could you add milk?” asks no question.
@@ -85,7 +85,8 @@ def _said(*phrases: str) -> re.Pattern[str]:
 _GROUP: Final = re.compile(r"\((?!\?)")
 _PREAMBLE: Final = re.compile(
     r"\A(?:@assistant[,:]?\s*|assistant[,:]\s*|(?:hey|hi|hello|ok|okay|so)[,\s]\s*(?=\S+\s+\S)"
-    r"|please,?\s+|(?:can|could|would|will)\s+you\s+(?:please\s+)?)+",
+    r"|please,?\s+|kindly\s+|let'?s\s+|(?:can|could|would|will)\s+you\s+(?:please\s+|kindly\s+)?"
+    r"|i(?:'d|\s+would)\s+like\s+(?:you\s+)?to\s+|i\s+want\s+(?:you\s+)?to\s+)+",
     re.IGNORECASE,
 )
 _BULLET: Final = re.compile(r"\s*(?:[-*•+]\s+|\d{1,3}[.)]\s+)?(?:\[[ xX]?\]\s+)?")
@@ -93,6 +94,10 @@ _TO_MY_LIST: Final = re.compile(
     r"\s+(?:to|on)\s+(?:my|the|our)\s+(?:(?:to-?do|task)\s+)?(?:list|tasks|to-?dos)[.!]?\s*\Z", re.IGNORECASE
 )
 _MENTION_BEHIND: Final = re.compile(r"\s@assistant\b[.,!?]{0,3}\Z", re.IGNORECASE)
+_COURTESY_BEHIND: Final = re.compile(
+    r"(?:[,.]?\s+(?:please|pls|plz)|[,.!]\s*(?:thanks|thank\s+you|thx|cheers))+(?P<end>[.!?\s]{0,5})\Z",
+    re.IGNORECASE,
+)
 _BLANKS: Final = re.compile(r"\s{2,}")
 _LINES_MAX: Final = 200
 
@@ -187,7 +192,10 @@ _IS_DONE: Final = _said(
     "(?P<rest2>[^\\n]{1,200}?) (is|are) (done|completed?|finished)",
 )
 _BEGUN: Final = _said("(start|begin|i'?m (on|doing|working on))( with)? (?P<rest>[^\\n]+?)")
-_WHOLE_DAY: Final = re.compile(r"(for\s+)?((my|the|our|this)\s+)?(day|today)", re.IGNORECASE)
+_WHOLE_DAY: Final = re.compile(
+    r"(for\s+)?((my|the|our|this|me)\s+)?((day|today)(\s+(for\s+(me|us|today)|today|now|again))*|now|again|me)",
+    re.IGNORECASE,
+)
 _DAY_WORD: Final = re.compile(r"\b(?:for|my|the|our|day(?!\s+after))\b", re.IGNORECASE)
 _WHAT: Final = (
     "((what('?s| is| are| tasks are| do i have)?|which tasks?( is| are)?|is|are|anything|show( me)?) )?"

@@ -44,6 +44,7 @@ class FakeClient:
         self.rejected: tuple[Rejected, ...] = ()
         self.actor = actor
         self.answers = answers
+        self.foreign: tuple[Pending, ...] = ()
         self.closed = False
         self.presence: list[tuple[bool, str | None]] = []
         self.acted: list[tuple[str, Mapping[str, object]]] = []
@@ -105,6 +106,13 @@ class FakeClient:
 
     def retry(self) -> None:
         self.retries += 1
+
+    def set_aside_foreign(self) -> int:
+        count, self.foreign = len(self.foreign), ()
+        for pending in self.replica.pending:
+            self.reject(pending.client_action_id, Refused("forbidden", "Written as someone else."))
+        self.phase("live")
+        return count
 
     def dismiss_rejected(self, client_action_id: str) -> None:
         self.rejected = tuple(one for one in self.rejected if one.action.client_action_id != client_action_id)

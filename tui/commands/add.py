@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from protocol.client.clock import SystemClock
 from protocol.events import TaskCreated
 from protocol.quickadd import QuickAdd, parse
 from tui.commands.session import Session
@@ -17,7 +16,8 @@ async def run(session: Session, asked: argparse.Namespace) -> int:
     """Add the task. Its id is left to be derived from the action's, so that a retry says the same."""
     await session.reach()
     line = " ".join(asked.text)
-    task = parse(line, now=SystemClock().now(), zone=session.state.settings.timezone)
+    moment = session.moment
+    task = parse(line, now=moment.now, zone=moment.zone)
     acked = await session.act("user.create_task", fields_of(task))
     events = await session.events_of(acked)
     session.printer.events(events)
@@ -25,7 +25,7 @@ async def run(session: Session, asked: argparse.Namespace) -> int:
         if isinstance(event.payload, TaskCreated):
             entity = event.payload.entity
             short = short_ids({*session.state.tasks, entity.task_id})[entity.task_id]
-            session.printer.text(f"added {short}  {task_line(entity)}")
+            session.printer.text(f"added {short}  {task_line(entity, session.moment)}")
     return Exit.DONE
 
 

@@ -16,7 +16,7 @@ async def run(session: Session, asked: argparse.Namespace) -> int:
     tasks = session.state.tasks
     shown = remembered_list(session.lists)
     if shown is None:
-        shown = [task.task_id for task in open_tasks(tasks.values())]
+        shown = [task.task_id for task in open_tasks(tasks.values(), session.moment)]
     task_id = resolve(asked.task, tasks, shown)
     acked = await session.act("user.update_task", {"task_id": task_id, "status": "done"})
     events = await session.events_of(acked)

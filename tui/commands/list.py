@@ -16,8 +16,8 @@ from tui.places import NoPlace, make_folder
 async def run(session: Session, asked: argparse.Namespace) -> int:
     """Print the tasks and remember their numbers."""
     await session.reach()
-    every = session.state.tasks
-    tasks = in_order(every.values()) if asked.all else open_tasks(every.values())
+    every, moment = session.state.tasks, session.moment
+    tasks = (in_order if asked.all else open_tasks)(every.values(), moment)
     short = short_ids(list(every))
     try:
         make_folder(session.lists.parent)
@@ -26,7 +26,7 @@ async def run(session: Session, asked: argparse.Namespace) -> int:
         session.printer.note(f"the numbers of this list cannot be used later: {problem}")
     for number, task in enumerate(tasks, start=1):
         session.printer.record(msgspec.json.encode(task))
-        session.printer.text(task_line(task, number=number, suffix=short[task.task_id]))
+        session.printer.text(task_line(task, moment, number=number, suffix=short[task.task_id]))
     if not tasks:
         session.printer.text("Nothing to do.")
     return Exit.DONE

@@ -23,6 +23,7 @@ from typing import Final
 
 from protocol import VERSION
 from protocol.client.client import Client
+from protocol.client.clock import SystemClock
 from protocol.client.errors import CannotKeep, NotAllowed, Stopped
 from protocol.client.sent import Acked, Sent
 from protocol.client.target import Target
@@ -39,6 +40,8 @@ from tui.local import watch
 from tui.output import Printer
 from tui.places import NoPlace, Places, find_places, make_folder
 from tui.where import Where, find_target, read_where, unreached_target
+from tui.wording import Moment
+from tui.zone import machine_zone, set_zone
 
 OFFLINE_GRACE_S: Final = 2.0
 """A server elsewhere that cannot be reached may be restarting; for longer than this nobody waits."""
@@ -196,6 +199,11 @@ class Session:
         return self.client.replica.view
 
     @property
+    def moment(self) -> Moment:
+        """Now, in the zone of the workspace."""
+        return Moment(SystemClock().now(), self.state.settings.timezone)
+
+    @property
     def lists(self) -> Path:
         """The file that remembers the list that this person saw last."""
         return self.options.places.client / f"{self._target.cache_name}.list"
@@ -215,6 +223,17 @@ class Session:
             if stopped.code is None and self._outbox is not None and not self.options.queue:
                 raise ForeignOutbox(stopped.message) from stopped
             raise
+        if where.is_local:
+            await self._settle_zone()
+
+    async def _settle_zone(self) -> None:
+        sent = set_zone(self.client, machine_zone())
+        if sent is not None:
+            # A refusal, or no answer, changes nothing for the command: then the workspace stays on UTC.
+            with contextlib.suppress(TimeoutError, Stopped):
+                async with asyncio.timeout(self.options.timeout_s):
+                    await sent.settled()
+            self.client.dismiss_rejected(sent.client_action_id)
 
     def _not_reached(self) -> Ended:
         reason = _bare(self.client.link.reason or "The server does not answer")

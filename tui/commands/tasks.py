@@ -3,7 +3,8 @@
 Duty: the order of the list, its numbers, short ids that tell tasks apart; the file that remembers a list.
 Must not know: how a list looks.
 
-1. The order is the tasks' own (`position`), so numbers change only where tasks come and go.
+1. First what is late, then what is due today, then by date; what has no date follows by its own order
+   (`position`), what is closed comes last. The same tasks at the same minute have the same order.
 2. A number means the list that was shown last, whatever has happened since.
 3. What could be two tasks is refused, never guessed.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -20,16 +22,31 @@ from protocol.ids import is_uuid
 from protocol.state import CLOSED, Task
 from tui.exits import Ended, Exit
 from tui.output import SUFFIX_CHARACTERS_MIN
+from tui.wording import Moment
+
+_ALL_DAY: Final = "24"
 
 
-def in_order(tasks: Iterable[Task]) -> list[Task]:
+def in_order(tasks: Iterable[Task], moment: Moment) -> list[Task]:
     """The tasks as every list shows them."""
-    return sorted(tasks, key=lambda task: (task.position, task.task_id))
+    return sorted(tasks, key=lambda task: (*_urgency(task, moment), task.position, task.task_id))
 
 
-def open_tasks(tasks: Iterable[Task]) -> list[Task]:
+def open_tasks(tasks: Iterable[Task], moment: Moment) -> list[Task]:
     """Those that are still to be done, in order."""
-    return in_order(task for task in tasks if task.status not in CLOSED)
+    return in_order((task for task in tasks if task.status not in CLOSED), moment)
+
+
+def _urgency(task: Task, moment: Moment) -> tuple[int, str, str]:
+    """How a task stands to now: its group, its day, its time of day; a whole day lies behind its hours."""
+    day = None if task.due is None else moment.day_of(task.due)
+    if task.status in CLOSED:
+        return 4, "", ""
+    if task.due is None or day is None:
+        return 3, "", ""
+    clock = moment.on_clocks(task.due)
+    group = 0 if moment.is_past(task.due) else 1 if day == moment.today else 2
+    return group, day.isoformat(), _ALL_DAY if clock is None else f"{clock:%H:%M:%S}"
 
 
 def short_ids(task_ids: Collection[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -20,7 +21,7 @@ from protocol.client.status import LinkStatus
 from protocol.frames import Present
 from protocol.replica import Rejected
 from protocol.state import State
-from protocol.text import SafeText
+from protocol.text import SafeText, inert, inert_line
 from tui.bindings import bindings_of
 from tui.intents import Wanted
 from tui.keymap import BY_ID, Place, footer, keys_words
@@ -113,10 +114,16 @@ def hints_of(place: Place, bound: Mapping[str, str]) -> tuple[Hint, ...]:
 
 
 class PlainInput(Input):
-    """A field of one line with a cursor that does not blink."""
+    """A field of one line with a cursor that does not blink; lines that are pasted become one."""
 
     def on_mount(self) -> None:
         self.cursor_blink = False
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        start, end = sorted(self.selection)
+        self.replace(inert_line(" ".join(event.text.split())), start, end)
 
 
 class PlainArea(TextArea):
@@ -125,6 +132,12 @@ class PlainArea(TextArea):
     def on_mount(self) -> None:
         self.cursor_blink = False
         self.highlight_cursor_line = False
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        start, end = self.selection
+        self.replace(inert(event.text), start, end)
 
 
 class ListScreen(ModalScreen[None]):

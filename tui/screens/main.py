@@ -349,6 +349,10 @@ class MainScreen(Screen[None]):
             return
         host_of(self).do(intents.interrupt(self._writing))
 
+    def on_paste(self) -> None:
+        """Something was pasted where nothing can be written."""
+        host_of(self).tell(words("To paste a text, press / for a message or a for a task first."))
+
     # Composer
 
     @on(Composer.Sent)
