@@ -13,7 +13,8 @@ Must not know: state and rules (`decide`), who sent it, bytes of frames (`codec`
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from typing import Any, Final, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -318,9 +319,10 @@ def parse(action_type: str, client_action_id: str, payload: msgspec.Raw | bytes)
 def check(action: Action) -> Action | Refused:
     """The action itself where its values are in bounds, else why not."""
     try:
-        _check_ids(action.intent)
-        _check_texts(action.intent)
-        _check_numbers(action.intent)
+        for field, check_value in _CHECKS[type(action.intent)]:
+            value = getattr(action.intent, field)
+            if value is not None and value is not UNSET:
+                check_value(field, value)
     except _OutOfBounds as problem:
         return problem.refused
     return action
@@ -376,17 +378,6 @@ _KINDS: Final = {
     "object": "an object",
 }
 """msgspec's words for JSON's kinds, as people say them."""
-_ID_FIELDS: Final = (
-    "message_id",
-    "task_id",
-    "memory_id",
-    "thread_id",
-    "reminder_id",
-    "proposal_id",
-    "plan_id",
-    "reply_to",
-)
-_TEXT_FIELDS: Final = ("text", "notes")
 _POSITION = re.compile(r"[0-9a-z]+\Z")
 
 
@@ -430,85 +421,124 @@ def _shown(text: str) -> str:
     return ascii(text[:80])
 
 
-def _check_ids(intent: Intent) -> None:
-    for field in _ID_FIELDS:
-        value = getattr(intent, field, None)
-        if isinstance(value, str) and not ids.is_entity_id(value):
-            _fail("invalid", f"{field} must be 1 to 128 visible ASCII characters.", field)
-    actor = getattr(intent, "actor", None)
-    taken = ids.RESERVED_ACTORS if isinstance(intent, SetMember) else frozenset[str]()
-    if isinstance(actor, str) and (not ids.is_actor(actor) or actor in taken):
-        _fail("invalid", f"{_shown(actor)} cannot be a member's name.", "actor")
-    if isinstance(intent, Undo) and not ids.is_client_action_id(intent.client_action_id):
-        _fail("invalid", "client_action_id must be 1 to 128 printable ASCII characters.", "client_action_id")
-    assignee = getattr(intent, "assignee", None)
-    if isinstance(assignee, str) and not ids.is_actor(assignee):
-        _fail("invalid", f"{_shown(assignee)} cannot be a member's name.", "assignee")
+def _check_entity_id(field: str, value: str) -> None:
+    if not ids.is_entity_id(value):
+        _fail("invalid", f"{field} must be 1 to 128 visible ASCII characters.", field)
 
 
-def _check_texts(intent: Intent) -> None:
-    title = getattr(intent, "title", None)
-    if isinstance(title, str):
-        _check_title(title)
-    text_max = (
-        limits.answer_bytes_max
-        if isinstance(intent, CompleteAnswer | InterruptAnswer)
-        else limits.text_bytes_max
-    )
-    for field in _TEXT_FIELDS:
-        value = getattr(intent, field, None)
-        if isinstance(value, str) and text_bytes(value) > text_max:
-            _fail("too_large", f"{field} is longer than {text_max // limits.KIB} KiB.", field)
-    if isinstance(intent, SendMessage | Remember | UpdateMemory | SetReminder) and isinstance(
-        intent.text, str
-    ):
-        _check_not_blank(intent.text, "text")
-    instructions = getattr(intent, "instructions", None)
-    if isinstance(instructions, str) and text_bytes(instructions) > limits.instructions_bytes_max:
-        _fail("too_large", "The instructions are longer than 16 KiB.", "instructions")
-    _check_tags(getattr(intent, "tags", None))
+def _check_client_action_id(field: str, value: str) -> None:
+    if not ids.is_client_action_id(value):
+        _fail("invalid", f"{field} must be 1 to 128 printable ASCII characters.", field)
 
 
-def _check_title(title: str) -> None:
-    if len(title) > limits.title_characters_max:
-        _fail("too_large", f"The title is longer than {limits.title_characters_max} characters.", "title")
-    _check_not_blank(title, "title")
+def _check_actor(field: str, value: str) -> None:
+    if not ids.is_actor(value):
+        _fail("invalid", f"{_shown(value)} cannot be a member's name.", field)
 
 
-def _check_not_blank(text: str, field: str) -> None:
-    if not text.strip():
+def _check_new_member(field: str, value: str) -> None:
+    if value in ids.RESERVED_ACTORS:
+        _fail("invalid", f"{_shown(value)} cannot be a member's name.", field)
+    _check_actor(field, value)
+
+
+def _check_title(field: str, value: str) -> None:
+    if len(value) > limits.title_characters_max:
+        _fail("too_large", f"The title is longer than {limits.title_characters_max} characters.", field)
+    _check_not_blank(field, value)
+
+
+def _check_said(field: str, value: str) -> None:
+    _check_text(field, value)
+    _check_not_blank(field, value)
+
+
+def _check_not_blank(field: str, value: str) -> None:
+    if not value.strip():
         _fail("invalid", f"The {field} is empty.", field)
 
 
-def _check_tags(tags: object) -> None:
-    if not isinstance(tags, tuple):
-        return
-    if len(tags) > limits.tags_max:
-        _fail("too_large", f"There are more than {limits.tags_max} tags.", "tags")
-    for tag in tags:
+def _check_text(field: str, value: str) -> None:
+    if text_bytes(value) > limits.text_bytes_max:
+        _fail("too_large", f"{field} is longer than {limits.text_bytes_max // limits.KIB} KiB.", field)
+
+
+def _check_answer(field: str, value: str) -> None:
+    if text_bytes(value) > limits.answer_bytes_max:
+        _fail("too_large", f"{field} is longer than {limits.answer_bytes_max // limits.KIB} KiB.", field)
+
+
+def _check_instructions(field: str, value: str) -> None:
+    if text_bytes(value) > limits.instructions_bytes_max:
+        _fail("too_large", "The instructions are longer than 16 KiB.", field)
+
+
+def _check_tags(field: str, value: tuple[str, ...]) -> None:
+    if len(value) > limits.tags_max:
+        _fail("too_large", f"There are more than {limits.tags_max} tags.", field)
+    for tag in value:
         if len(tag) > limits.tag_characters_max:
-            _fail("too_large", f"A tag is longer than {limits.tag_characters_max} characters.", "tags")
+            _fail("too_large", f"A tag is longer than {limits.tag_characters_max} characters.", field)
         if not tag.strip():
-            _fail("invalid", "A tag is empty.", "tags")
+            _fail("invalid", "A tag is empty.", field)
 
 
-def _check_numbers(intent: Intent) -> None:
-    minutes = getattr(intent, "minutes", None)
-    if isinstance(minutes, int) and not 1 <= minutes <= limits.minutes_max:
-        _fail("invalid", f"minutes must be between 1 and {limits.minutes_max}.", "minutes")
-    position = getattr(intent, "position", None)
-    if isinstance(position, str):
-        if len(position) > limits.position_characters_max:
-            _fail(
-                "too_large",
-                f"position is longer than {limits.position_characters_max} characters.",
-                "position",
-            )
-        if _POSITION.match(position) is None:
-            _fail("invalid", "position must be made of 0-9 and a-z.", "position")
-    if isinstance(intent, Batch) and len(intent.actions) > limits.batch_actions_max:
-        _fail("too_large", f"A batch has at most {limits.batch_actions_max} actions.", "actions")
+def _check_minutes(field: str, value: int) -> None:
+    if not 1 <= value <= limits.minutes_max:
+        _fail("invalid", f"minutes must be between 1 and {limits.minutes_max}.", field)
+
+
+def _check_position(field: str, value: str) -> None:
+    if len(value) > limits.position_characters_max:
+        _fail("too_large", f"position is longer than {limits.position_characters_max} characters.", field)
+    if _POSITION.match(value) is None:
+        _fail("invalid", "position must be made of 0-9 and a-z.", field)
+
+
+def _check_batch(field: str, value: tuple[object, ...]) -> None:
+    if len(value) > limits.batch_actions_max:
+        _fail("too_large", f"A batch has at most {limits.batch_actions_max} actions.", field)
 
 
 def _fail(code: RejectCode, message: str, field: str) -> NoReturn:
     raise _OutOfBounds(code, message, field)
+
+
+_Check = Callable[[str, Any], None]  # Any: each takes the type that the decoder gave its field
+"""Raises where the value of a field is out of bounds."""
+
+_CHECK_OF_FIELD: Final[dict[str, _Check]] = {
+    "message_id": _check_entity_id,
+    "task_id": _check_entity_id,
+    "memory_id": _check_entity_id,
+    "thread_id": _check_entity_id,
+    "reminder_id": _check_entity_id,
+    "proposal_id": _check_entity_id,
+    "plan_id": _check_entity_id,
+    "reply_to": _check_entity_id,
+    "client_action_id": _check_client_action_id,
+    "actor": _check_actor,
+    "assignee": _check_actor,
+    "title": _check_title,
+    "text": _check_said,
+    "notes": _check_text,
+    "instructions": _check_instructions,
+    "tags": _check_tags,
+    "minutes": _check_minutes,
+    "position": _check_position,
+}
+_CHECK_OF_INTENT: Final[dict[type[Intent], dict[str, _Check]]] = {
+    SetMember: {"actor": _check_new_member},
+    CompleteAnswer: {"text": _check_answer},
+    InterruptAnswer: {"text": _check_answer},
+    Batch: {"actions": _check_batch},
+}
+
+
+def _checks_of(kind: type[Intent]) -> tuple[tuple[str, _Check], ...]:
+    table = _CHECK_OF_FIELD | _CHECK_OF_INTENT.get(kind, {})
+    return tuple((field, table[field]) for field in kind.__struct_fields__ if field in table)
+
+
+_CHECKS: Final = {kind: _checks_of(kind) for kind in set(ACTIONS.values())}
+"""By intent, its fields that have a bound."""

@@ -10,10 +10,13 @@ Must not know: what any of it means, or when it may come.
 3. A lone surrogate or an unreadable payload inside a well-formed frame damages that action, not the
    connection.
 4. An event of an unknown type is read as `Unknown` and written back as it came.
+5. A greeting of another protocol version may have any other shape: one that cannot be read is judged by its
+   number.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +26,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from protocol import limits, upcast
+from protocol import PROTOCOL_VERSION, limits, upcast
 from protocol.errors import CloseCode, UpcastError, WireError
 from protocol.events import EVENTS, WHOLE_ENTITY, Event, Head, Payload, Unknown
 from protocol.frames import (
@@ -183,6 +186,36 @@ _any_value = msgspec.json.Decoder(float_hook=_number).decode
 # A string that never ends is one token too: to try again behind each of its quotes would be quadratic.
 _BRACKETS_AND_REST: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 
+# Greetings
+
+
+class _Greeting(msgspec.Struct, frozen=True):
+    """What `hello` and `welcome` have in every version."""
+
+    protocol: int
+
+
+_greeting = msgspec.json.Decoder(_Greeting).decode
+
+
+def other_version(theirs: int) -> WireError:
+    """The end of a connection whose ends speak different versions."""
+    words = (
+        f"Protocol {theirs} is not spoken here, only {PROTOCOL_VERSION}: bring both ends to the same release."
+    )
+    return WireError(CloseCode.PROTOCOL_VERSION, words)
+
+
+def _check_version(data: str | bytes) -> None:
+    """WireError (4409) where a greeting that cannot be read is of another version (invariant 5)."""
+    try:
+        theirs = _greeting(data).protocol
+    except _DECODE_ERRORS:
+        return  # whoever reads the rest of it says what is wrong
+    if theirs != PROTOCOL_VERSION:
+        raise other_version(theirs)
+
+
 # Client frames
 
 
@@ -198,7 +231,9 @@ _presence_update = msgspec.json.Decoder(PresenceUpdate).decode
 
 
 def decode_client_frame(data: str | bytes) -> ClientFrame:
-    """What a client sent. WireError (4400) where it is no frame of the contract."""
+    """What a client sent. WireError where it is no frame of the contract (4400), or a hello of another
+    version (4409).
+    """
     try:
         envelope = _client_envelope(data)
     except _DECODE_ERRORS:
@@ -206,16 +241,24 @@ def decode_client_frame(data: str | bytes) -> ClientFrame:
         return _action_frame(envelope, damage="The payload cannot be read.")
     match envelope.type:
         case "hello":
-            return _control_frame(_hello, data)
+            return _hello_frame(data)
         case "presence":
-            return _control_frame(_presence_update, data)
+            return _presence_frame(data)
         case _:
             return _action_frame(envelope)
 
 
-def _control_frame(decode: object, data: str | bytes) -> ClientFrame:
+def _hello_frame(data: str | bytes) -> Hello:
     try:
-        return decode(data)  # type: ignore[operator,no-any-return]  # one of the two decoders above
+        return _hello(data)
+    except _DECODE_ERRORS as error:
+        _check_version(data)
+        _bad_frame(str(error))
+
+
+def _presence_frame(data: str | bytes) -> PresenceUpdate:
+    try:
+        return _presence_update(data)
     except _DECODE_ERRORS as error:
         _bad_frame(str(error))
 
@@ -327,7 +370,9 @@ def events_frame(after: int, events: Sequence[bytes]) -> bytes:
 
 
 def decode_server_frame(data: str | bytes) -> ServerFrame | None:
-    """What a server sent; None for a type from tomorrow. WireError where it is no frame."""
+    """What a server sent; None for a type from tomorrow. WireError where it is no frame (4400), or a welcome
+    of another version (4409).
+    """
     try:
         name = _tag(data).type
         if name == "events":
@@ -336,7 +381,14 @@ def decode_server_frame(data: str | bytes) -> ServerFrame | None:
         decode = _server_frames.get(name)
         return decode(data) if decode else None
     except (*_DECODE_ERRORS, UpcastError) as error:
+        _check_welcome(data)
         raise WireError(CloseCode.BAD_FRAME, f"The server sent what is no frame: {error}") from error
+
+
+def _check_welcome(data: str | bytes) -> None:
+    with contextlib.suppress(*_DECODE_ERRORS):
+        if _tag(data).type == "welcome":
+            _check_version(data)
 
 
 # State
@@ -365,10 +417,11 @@ _entry_decoders: Final[Mapping[CollectionName, msgspec.json.Decoder[Entry]]] = {
 
 
 def encode_state(state: State) -> bytes:
-    """A whole state as the contract's `state` object."""
-    parts: dict[str, dict[str, Entry] | Settings | AssistantState] = {
-        name: dict(getattr(state, name)) for name in COLLECTIONS
-    }
+    """A whole state as the contract's `state` object; equal states give equal bytes."""
+    parts: dict[str, dict[str, Entry] | Settings | AssistantState] = {}
+    for name in COLLECTIONS:
+        table: Mapping[str, Entry] = getattr(state, name)
+        parts[name] = {key: table[key] for key in sorted(table)}
     return _encode({**parts, "settings": state.settings, "assistant": state.assistant})
 
 
@@ -395,7 +448,7 @@ def _entries_in(part: _StatePart) -> Iterator[tuple[CollectionName, Entry]]:
 
 def snapshot_frames(state: State, head: Head, reason: SnapshotReason) -> Iterator[bytes]:
     """The parts of a snapshot, each a frame of at most `limits.snapshot_part_bytes_max` (one entry may be
-    larger).
+    larger). Equal states give equal bytes.
 
     Made as they are taken, so that a reader that is slow holds no second copy of a large state.
     """

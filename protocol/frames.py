@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.errors import RejectCode
 from protocol.events import Event, Head
-from protocol.state import Role, State
+from protocol.state import Role
 
 Want = Literal["state", "events"]
 SnapshotReason = Literal["initial", "unknown_cursor", "too_far_behind"]
@@ -173,12 +173,3 @@ class ErrorFrame(_Frame, frozen=True, tag="error"):
 
 
 ServerFrame = Welcome | Snapshot | Events | Token | Synced | Presence | Ack | Reject | HeadFrame | ErrorFrame
-
-
-class WholeState(msgspec.Struct, frozen=True, kw_only=True):
-    """A state with where it stands: what `GET …/state` answers."""
-
-    head: Head
-    reducer: int
-    digest: str
-    state: State

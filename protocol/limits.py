@@ -57,7 +57,7 @@ replay_page_events_max: Final = 1_000
 http_events_max: Final = 10_000
 http_body_bytes_max: Final = 1 * MIB
 
-# Connections. One more than these is refused (429 before the upgrade, 4429 after it).
+# Connections. One more than these is opened and closed with 4429.
 connections_max: Final = 10_000
 connections_per_actor_max: Final = 256
 connections_without_hello_max: Final = 1_000
@@ -96,6 +96,7 @@ inbox_batch_max: Final = 256
 # The client.
 outbox_actions_max: Final = 10_000
 backoff_first_s: Final = 0.5
-backoff_max_s: Final = 30.0
+backoff_max_s: Final = 15.0
+"""With the ten seconds of a try that nobody answers: back within 30 s once there is a server again."""
 healthy_s: Final = 60.0
 """A link that held so long starts its backoff anew."""

@@ -135,8 +135,10 @@ def reduce(state: State, event: Event) -> State:  # one arm an event type: the t
 
 def known_fields(changed: msgspec.Struct) -> dict[str, object]:
     """The fields that a partial payload speaks of."""
-    values = {name: getattr(changed, name) for name in changed.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
+    unset = msgspec.UNSET
+    return {
+        name: value for name in changed.__struct_fields__ if (value := getattr(changed, name)) is not unset
+    }
 
 
 def _message_created(state: State, event: Event, message: Message) -> State:

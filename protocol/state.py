@@ -347,10 +347,11 @@ def assemble(
 
 
 def entries_of(state: State) -> Iterator[tuple[CollectionName, Entry]]:
-    """Every entry of every collection, in no particular order."""
+    """Every entry of every collection, by key: a table's own order differs from process to process."""
     for collection in COLLECTIONS:
-        for entry in getattr(state, collection).values():
-            yield collection, entry
+        table: Mapping[str, Entry] = getattr(state, collection)
+        for key in sorted(table):
+            yield collection, table[key]
 
 
 def text_bytes(text: str) -> int:

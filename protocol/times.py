@@ -22,9 +22,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def format_ms(ms: int) -> str:
     """Unix milliseconds as the contract's instant, `2026-11-22T13:05:00.123Z`."""
-    moment = _EPOCH + timedelta(milliseconds=ms)
+    return f"{_to_the_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(seconds: int) -> str:
     # Not strftime: its %Y has no leading zeros before the year 1000.
-    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:-6]
 
 
 def format_instant(moment: datetime) -> str:

@@ -55,6 +55,7 @@ class Hub:
         self._all: dict[tuple[str, str], Reader] = {}
         self._expected: set[Reader] = set()
         self._dirty: dict[Reader, None] = {}
+        self._early: dict[Reader, PresenceUpdate] = {}
         self._typing: dict[Reader, asyncio.TimerHandle] = {}
         self._told: dict[Reader, bytes] = {}
         self._telling: asyncio.TimerHandle | None = None
@@ -86,6 +87,9 @@ class Hub:
     def join(self, reader: Reader, present: Present) -> None:
         """A connection has caught up: from here on it gets everything."""
         self._live[reader] = present
+        early = self._early.pop(reader, None)
+        if early is not None:
+            self.update(reader, early)
         self._tell_soon()
         self._told[reader] = presence = self._presence()
         reader.push(presence)
@@ -97,6 +101,7 @@ class Hub:
         self._expected.discard(reader)
         self._dirty.pop(reader, None)
         self._told.pop(reader, None)
+        self._early.pop(reader, None)
         timer = self._typing.pop(reader, None)
         if timer is not None:
             timer.cancel()
@@ -163,13 +168,16 @@ class Hub:
     # Presence
 
     def update(self, reader: Reader, update: PresenceUpdate) -> None:
-        """What a person does just now."""
+        """What a person does just now; of one who still catches up it is kept until he has joined."""
+        if reader not in self._live:
+            self._early[reader] = update
+            return
         timer = self._typing.pop(reader, None)
         if timer is not None:
             timer.cancel()
         focus = update.focus[: limits.focus_characters_max] if update.focus is not None else None
         self._set(reader, typing=update.typing, focus=focus)
-        if update.typing and reader in self._live:
+        if update.typing:
             loop = asyncio.get_running_loop()
             self._typing[reader] = loop.call_later(limits.typing_s, self._set_typing_over, reader)
 

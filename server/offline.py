@@ -5,16 +5,19 @@ Must not know: the command line's words, frames.
 
 1. A command writes only while it holds the folder's lock; else it asks the process that does.
 2. `verify` only reads, and may run beside a server.
+3. A workspace is sound where its events follow each other, each has the outcome of its action beside it, and
+   the digest that is kept is that of the state.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,9 +33,10 @@ from server.folder import DataFolder, FolderError, FolderInUse, existing, prepar
 from server.gateway.http1 import Request
 from server.gateway.peer import Peer
 from server.ledger.commit import CommitQueue
-from server.ledger.port import EventRow, Ledger, WorkspaceRow
+from server.ledger.port import EventRow, Ledger, LookUp, Outcome, WorkspaceRow
 from server.ledger.sqlite import SqliteLedger
 from server.registry import Registry
+from server.replay import Origin, origin_of
 
 _TRIES = 50
 _PATIENCE_S = 0.1
@@ -123,7 +127,7 @@ class Report(msgspec.Struct, frozen=True):
 async def verify(data: Path) -> list[Report]:
     """Rebuild every workspace from its ledger and compare."""
     folder = existing(data)
-    ledger = await SqliteLedger.open(folder.ledger)
+    ledger = await SqliteLedger.open_for_reading(folder.ledger)
     try:
         return [await _verified(ledger, row) for row in await ledger.workspaces()]
     finally:
@@ -136,8 +140,11 @@ async def _verified(ledger: Ledger, row: WorkspaceRow) -> Report:
         rows = await ledger.read(row.key, seq, 1_000)
         if not rows:
             return Report(False, f"{row.name}: the ledger ends at seq {seq}, its head says {row.seq}")
+        outcomes = await _outcomes_of(ledger, row, rows)
         for event_row in rows:
             problem, state = _next(event_row, seq, last_id, state)
+            if problem is None and not _is_settled(event_row, outcomes):
+                problem = "the outcome of its action is not that of its events"
             if problem:
                 return Report(False, f"{row.name}: seq {seq + 1}: {problem}")
             seq, last_id = event_row.seq, event_row.event_id
@@ -158,3 +165,22 @@ def _next(row: EventRow, seq: int, last_id: str, state: State) -> tuple[str | No
     if event.event_id <= last_id:
         return "the event id does not rise", state
     return None, reduce(state, event)
+
+
+_Outcomes = dict[Origin, Outcome | None]
+
+
+async def _outcomes_of(ledger: Ledger, workspace: WorkspaceRow, rows: Sequence[EventRow]) -> _Outcomes:
+    """What is stored of the actions of a page; of what cannot be read, nothing."""
+    origins: dict[Origin, None] = {}
+    for row in rows:
+        with contextlib.suppress(msgspec.DecodeError):
+            origins[origin_of(row.data)] = None
+    asked = [LookUp(workspace.key, one.actor, one.client_action_id) for one in origins]
+    found = await ledger.look_up(asked)
+    return {origin: one.outcome for origin, one in zip(origins, found, strict=True)}
+
+
+def _is_settled(row: EventRow, outcomes: _Outcomes) -> bool:
+    outcome = outcomes.get(origin_of(row.data))
+    return outcome is not None and outcome.status == "applied" and row.event_id in outcome.event_ids

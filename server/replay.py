@@ -22,14 +22,15 @@ from server.ledger.port import EventRow, Ledger
 _ENVELOPE_BYTES = 64
 
 
-class _Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True):
     """Which action an event came of."""
 
     actor: str
     client_action_id: str
 
 
-_origin = msgspec.json.Decoder(_Origin).decode
+origin_of = msgspec.json.Decoder(Origin).decode
+"""The origin of an event's JSON."""
 
 
 def event_frames(after: int, actions: Iterable[Sequence[EventRow]]) -> Iterator[tuple[bytes, int]]:
@@ -55,7 +56,7 @@ async def replay(ledger: Ledger, workspace: int, after: int, upto: int) -> Async
     while after < upto:
         limit = min(limits.replay_page_events_max, upto - after)
         rows = await ledger.read(workspace, after, limit, limits.catch_up_buffer_bytes_max)
-        groups = [list(group) for _, group in groupby(rows, lambda row: _origin(row.data))]
+        groups = [list(group) for _, group in groupby(rows, lambda row: origin_of(row.data))]
         if rows[-1].seq < upto and len(groups) > 1:
             groups.pop()  # this page may end inside an action; the next one begins with it
         elif rows[-1].seq < upto:
@@ -67,10 +68,10 @@ async def replay(ledger: Ledger, workspace: int, after: int, upto: int) -> Async
 
 async def _whole_action(ledger: Ledger, workspace: int, rows: list[EventRow]) -> list[EventRow]:
     """All events of an action that is larger than a page."""
-    origin = _origin(rows[0].data)
+    origin = origin_of(rows[0].data)
     while True:
         more = await ledger.read(workspace, rows[-1].seq, limits.replay_page_events_max)
-        same = [row for row in more if _origin(row.data) == origin]
+        same = [row for row in more if origin_of(row.data) == origin]
         rows = [*rows, *same]
         if len(same) < len(more) or not more:
             return rows

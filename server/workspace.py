@@ -297,6 +297,8 @@ class Workspace:
         except LedgerError:
             return known
         asked = [found if found is not None else next(answers) for found in known]
+        if not in_flight_ids:
+            return list(asked)
         return [Found(found.outcome, found.used | in_flight_ids) for found in asked]
 
     def _known(self, submission: Submission) -> Found | None:

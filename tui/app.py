@@ -190,8 +190,8 @@ class ObeliskApp(TypeAhead, FailsPlainly):
             self.call_later(self._paint)
 
     def _paint(self) -> None:
-        if self._gate is not None or not (self._due or self._grown):
-            return
+        if not self.is_running or self._gate is not None or not (self._due or self._grown):
+            return  # also on the way out, when there is nothing left to draw in
         self._gate = self.set_timer(FRAME_S, self._open_gate)
         due, self._due = self._due, False
         grown, self._grown = frozenset(self._grown), set()
@@ -209,7 +209,7 @@ class ObeliskApp(TypeAhead, FailsPlainly):
 
     def _show(self) -> None:
         frame = self.frame
-        for screen in self.screen_stack:
+        for screen in self.screen_stack if self.is_running else ():
             if isinstance(screen, Performing) and screen.is_mounted:
                 screen.show(frame)
 
@@ -236,7 +236,7 @@ class ObeliskApp(TypeAhead, FailsPlainly):
                 self.tell(inert_line(f"Not accepted: {one.refused.message} (r shows it)"), trouble=True)
 
     def _note_foreign(self) -> None:
-        """What waits was written as somebody else: nothing goes on before the person has said what becomes of it."""
+        """What waits was written as somebody else: the person says what becomes of it."""
         foreign = self._client.foreign
         if not foreign or self._client.link.phase != "stopped" or self._asking_foreign:
             return

@@ -34,6 +34,7 @@ class FailsPlainly(App[None]):
 
     report: Path | None = None
     _mishaps = 0
+    _is_said = False
 
     @property
     def has_failed(self) -> bool:
@@ -58,7 +59,8 @@ class FailsPlainly(App[None]):
     @override
     def _print_error_renderables(self) -> None:
         self._exit_renderables.clear()
-        if self.has_failed:
+        if self.has_failed and not self._is_said:
+            self._is_said = True
             print(f"obelisk: {mishap_sentence(self.report)}", file=sys.stderr)
 
     def _note_mishap(self, text: str) -> None:

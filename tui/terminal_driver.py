@@ -3,9 +3,9 @@
 Duty: read keys for Textual without failing on either. Must not know: what the keys mean.
 
 1. A byte that is no UTF-8 (a pasted file, a terminal of another encoding) becomes �, and nothing ends.
-2. When the terminal has gone the program leaves as if it had been told to.
-3. `XTermParser` and `App.call_later` from the reading thread are Textual's own way of doing this; a test holds
-   the pinned version to them.
+2. A paste is a paste, whatever stands in it.
+3. When the terminal has gone the program leaves as if it had been told to.
+4. `XTermParser` is private to Textual: it is named here only, and a test holds the pinned version to it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import selectors
 from codecs import getincrementaldecoder
 from typing import Final
 
+from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from typing_extensions import override
+
+from tui.pasted import Pasted, Pastes
 
 _READ_BYTES: Final = 4096
 _TICK_S: Final = 0.1
@@ -31,6 +34,7 @@ class TerminalDriver(LinuxDriver):
     def run_input_thread(self) -> None:
         """Read until the program ends or the terminal goes."""
         parser = XTermParser(self._debug)
+        pastes = Pastes()
         decode = getincrementaldecoder("utf-8")("replace").decode
         with selectors.DefaultSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
@@ -40,10 +44,10 @@ class TerminalDriver(LinuxDriver):
                     if not data:
                         self._app.call_later(self._app.exit)
                         return
-                    text = decode(data)
-                    # Half a character gives nothing yet, and nothing means the end to the parser.
-                    for event in parser.feed(text) if text else ():
-                        self.process_message(event)
+                    for part in pastes.feed(decode(data)):
+                        found = [_paste(part)] if isinstance(part, Pasted) else parser.feed(part)
+                        for event in found:
+                            self.process_message(event)
                 for event in parser.tick():
                     self.process_message(event)
 
@@ -52,3 +56,8 @@ class TerminalDriver(LinuxDriver):
             return os.read(self.fileno, _READ_BYTES)
         except OSError:
             return b""  # a terminal that was closed answers with an error
+
+
+def _paste(pasted: Pasted) -> events.Paste:
+    """Terminals send the lines of a paste as the enter key would: with returns."""
+    return events.Paste(pasted.text.replace("\r\n", "\n").replace("\r", "\n"))

@@ -1,14 +1,14 @@
 """Keys in their order: the next is looked at when the one before has taken effect.
 
-Duty: hold keys back while a key may still be moving the focus or opening a screen, so that what is typed ahead
-lands where it was meant. Textual forwards each key to whatever has the focus at that moment, though a key
-before it may be on its way to change that: a burst of `a`, a title and enter would act on the list behind the
-dialog. Must not know: what any key means.
+Duty: hold keys back while a key may still be moving the focus or opening a screen, so that what is typed
+ahead lands where it was meant. Textual forwards each key to whatever has the focus at that moment, though a
+key before it may be on its way to change that: a burst of `a`, a title and enter would act on the list behind
+the dialog. Must not know: what any key means.
 
 1. No key is lost and none overtakes another; what is pasted keeps its place among them.
 2. Characters that go into the text that has the focus wait for nothing: typing is never slower.
-3. A key holds the others back until everything that its widget said about it has been heard on the way up, and
-   the screen has been drawn once after that.
+3. A key holds the others back until everything that its widget said about it has been heard on the way up,
+   and the screen has been drawn once after that.
 4. A key that disappears with the widget that it was given to holds the others back for `PATIENCE_S` at most.
 """
 
@@ -52,6 +52,11 @@ class TypeAhead(App[None]):
         self.patience_lost = 0
         """Keys whose effect was not waited for to its end."""
 
+    @property
+    def is_typed_ahead(self) -> bool:
+        """Whether a key waits, or has not had all its effect yet."""
+        return bool(self._keys_ahead) or self._key_under_way is not None
+
     @override
     async def on_event(self, event: events.Event) -> None:
         """Take keys in their turn, everything else as it comes."""
@@ -62,7 +67,7 @@ class TypeAhead(App[None]):
             await super().on_event(event)
 
     async def _next_keys(self) -> None:
-        while self._keys_ahead and self._key_under_way is None:
+        while self.is_running and self._keys_ahead and self._key_under_way is None:
             event = self._keys_ahead.popleft()
             target = self.focused or self.screen
             if isinstance(event, events.Paste) or _is_text(event, target):
@@ -74,7 +79,9 @@ class TypeAhead(App[None]):
                 self._follow(KeyTaken(self._key_number, target, LAPS))
 
     def _follow(self, taken: KeyTaken) -> None:
-        """Send the message behind the key; where its widget has gone meanwhile, the key has had its effect."""
+        """Send the message behind the key; where its widget has gone, the key has had its effect."""
+        if not self.is_running:
+            return
         if taken.laps_left == 0 or not taken.target.post_message(taken):
             # What was asked for (a focus, a screen) comes with the screen's next refresh.
             self.screen.call_after_refresh(self.call_later, self._key_done, taken.number)

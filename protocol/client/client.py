@@ -417,10 +417,17 @@ class Client:
         self._welcome = welcome
         self._server_seq = welcome.head.seq
         self._outbox.connect(self.replica.pending)
+        self._say_focus_again()
         self._move("catching_up", self._reason)
         self._link.wake()
         self._spawn(self._adopt())
         return None
+
+    def _say_focus_again(self) -> None:
+        """Presence is a connection's own: the last one took it along."""
+        (_, focus), _ = self._presence
+        if self._presence_frame is None and focus is not None:
+            self._presence_frame = ClientSession.presence(False, focus)
 
     def _foreign(self) -> tuple[Pending, ...]:
         """Pending actions that were written for others than the server says that we are."""

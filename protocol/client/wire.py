@@ -78,7 +78,13 @@ class WebSocketWire:
 async def dial(target: Target) -> Wire:
     """A connection to the target's workspace."""
     from websockets.asyncio.client import connect, unix_connect
-    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+    from websockets.exceptions import (
+        ConnectionClosed,
+        InvalidHandshake,
+        InvalidProxy,
+        InvalidStatus,
+        InvalidURI,
+    )
 
     opener: Callable[..., Awaitable[ClientConnection]] = connect
     if target.unix is not None:
@@ -107,6 +113,8 @@ async def dial(target: Target) -> Wire:
         raise Stopped(None, f"The proxy that is set here cannot be used: {error}.") from error
     except InvalidHandshake as error:
         raise CannotReach("What answers there does not speak as an Obelisk server.") from error
+    except ConnectionClosed as error:
+        raise CannotReach("The connection was lost while it was being opened.") from error
     except TimeoutError as error:
         raise CannotReach("The server does not answer.") from error
     except OSError as error:

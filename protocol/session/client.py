@@ -25,8 +25,14 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from protocol import PROTOCOL_VERSION, REDUCER_VERSION, limits
-from protocol.codec import decode_server_frame, decode_state, encode_action, encode_client_frame
-from protocol.errors import WireError
+from protocol.codec import (
+    decode_server_frame,
+    decode_state,
+    encode_action,
+    encode_client_frame,
+    other_version,
+)
+from protocol.errors import CloseCode, WireError
 from protocol.events import Event, Head
 from protocol.frames import (
     Ack,
@@ -152,7 +158,8 @@ class ClientSession:
             frame = decode_server_frame(data)
             result = self._judged(frame, now) if frame is not None else None
         except WireError as error:
-            result = Failed("disorder", error.message)
+            fault: Fault = "version" if error.code == CloseCode.PROTOCOL_VERSION else "disorder"
+            result = Failed(fault, error.message)
         if self.phase is not Phase.OPENING and not self.fenced:
             self._due = now + limits.silence_s
         if isinstance(result, Failed):
@@ -203,11 +210,7 @@ class ClientSession:
         if self.phase is not Phase.OPENING:
             return Failed("disorder", "The server said welcome twice.")
         if welcome.protocol != PROTOCOL_VERSION:
-            return Failed(
-                "version",
-                f"The server speaks protocol {welcome.protocol}, this program {PROTOCOL_VERSION}: "
-                "bring both to the same release.",
-            )
+            return Failed("version", other_version(welcome.protocol).message)
         if welcome.workspace != self._workspace:
             return Failed("disorder", "The server welcomed us to another workspace.")
         self.phase = Phase.CATCHING_UP

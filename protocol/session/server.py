@@ -19,7 +19,7 @@ from collections import deque
 from enum import Enum
 
 from protocol import PROTOCOL_VERSION, limits
-from protocol.codec import decode_client_frame, encode_server_frame
+from protocol.codec import decode_client_frame, encode_server_frame, other_version
 from protocol.errors import CloseCode, Refused, WireError
 from protocol.events import Head
 from protocol.frames import Ack, AckStatus, ActionFrame, ClientFrame, ErrorFrame, HeadFrame, Hello, Reject
@@ -70,10 +70,7 @@ class ServerSession:
         if self.phase is not Phase.GREETING:
             raise WireError(CloseCode.BAD_FRAME, "hello comes once.")
         if hello.protocol != PROTOCOL_VERSION:
-            raise WireError(
-                CloseCode.PROTOCOL_VERSION,
-                f"This server speaks protocol {PROTOCOL_VERSION}, not {hello.protocol}.",
-            )
+            raise other_version(hello.protocol)
         if not is_client_action_id(hello.client_id):
             raise WireError(CloseCode.BAD_FRAME, "client_id is 1 to 128 printable ASCII characters.")
 

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
-
-import msgspec
 
 from protocol import ids, limits
 from protocol.errors import Refused
@@ -26,7 +24,7 @@ from protocol.state import InterruptReason, Message, State
 from server.assistant.port import AnswerRequest, Assistant
 from server.assistant.voice import Voice
 from server.clock import Clock
-from server.workflows.jobs import Jobs, came, settled
+from server.workflows.jobs import Fields, Jobs, came, settled
 from server.workspace import Applied, Commit, Workspace
 
 T = TypeVar("T")
@@ -160,7 +158,7 @@ class Runner:
     # What tools need
 
     async def act(
-        self, workspace: Workspace, action_type: str, action_id: str, fields: _Fields, because: str
+        self, workspace: Workspace, action_type: str, action_id: str, fields: Fields, because: str
     ) -> Applied | Refused:
         """Submit an action of an assistant."""
         return await settled(
@@ -189,9 +187,6 @@ class Runner:
             del self._changed[changed]
 
 
-_Fields = msgspec.Struct | Mapping[str, object]
-
-
 def next_questions(state: State) -> Iterator[str]:
     """The questions whose turn it is: while there is room, the first of each thread that is silent."""
     room = limits.open_streams_max - len(state.assistant.streaming)
@@ -214,7 +209,7 @@ class _Tools:
         self._because = because
         self._acted = 0
 
-    async def act(self, action_type: str, fields: _Fields) -> Applied | Refused:
+    async def act(self, action_type: str, fields: Fields) -> Applied | Refused:
         self._acted += 1
         action_id = ids.derive("tool", self._answer_id, str(self._acted))
         return await self._runner.act(self._workspace, action_type, action_id, fields, self._because)

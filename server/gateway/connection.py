@@ -255,20 +255,21 @@ class Connection(ServerConnection):
         """Ping a silent peer, cut a dead one, look again when that is next due."""
         if self.protocol.state is not OPEN:
             return
-        interval_s, timeout_s = self._gateway.ping_interval_s, self._gateway.ping_timeout_s
+        now = self.loop.time()
         if self.recv_messages.paused:
-            self._heard_at = self.loop.time()
-        silent_s = self.loop.time() - self._heard_at
-        if silent_s >= interval_s + timeout_s:
+            self._heard_at = now
+        # Moments, not spans: a timer for this very sum must find it reached, whatever was rounded.
+        ping_at = self._heard_at + self._gateway.ping_interval_s
+        dead_at = ping_at + self._gateway.ping_timeout_s
+        if now >= dead_at:
             self.transport.abort()
             return
-        next_s = interval_s
-        if silent_s >= interval_s:
-            next_s += timeout_s
+        if now >= ping_at:
             # Not the library's ping(): that waits for room in the buffer, which a dead peer never makes.
             self.protocol.send_ping(b"")
             self.send_data()
-        self._keepalive_timer = self.loop.call_at(self._heard_at + next_s, self._keep_alive)
+        next_at = dead_at if now >= ping_at else ping_at
+        self._keepalive_timer = self.loop.call_at(next_at, self._keep_alive)
 
     # The end.
 

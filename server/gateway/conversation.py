@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import assert_never
@@ -148,6 +149,7 @@ class Conversation:
         match outcome:
             case Applied(status=status, seq=seq, event_ids=event_ids):
                 self._session.acknowledged(client_action_id, status, seq, event_ids)
+                self._release()  # now, not at the flush: a later refusal must not overtake it
             case Refused():
                 self.push(encode_text_frame(self._session.refused(client_action_id, outcome)))
                 if outcome.retryable:
@@ -263,8 +265,8 @@ class Conversation:
             self._session.brought_to(seq, self._now())
 
     def flush(self) -> None:
+        self._release()
         frames, self._out = self._out, []
-        frames.extend(map(encode_text_frame, self._session.released()))
         self._socket.send_frames(frames)
         if self._session.phase is Phase.LIVE and self._socket.buffered() > limits.outgoing_bytes_max:
             log.warning("workspace %s: a reader of %s was too slow", self._workspace.name, self.actor)
@@ -279,6 +281,9 @@ class Conversation:
         self._room.set()  # what the lane drops is never settled
         self.flush()
         self._start(self._socket.close(code, reason))
+
+    def _release(self) -> None:
+        self._out.extend(map(encode_text_frame, self._session.released()))
 
     def _write(self, payload: bytes) -> None:
         self.push(encode_text_frame(payload))
@@ -338,7 +343,7 @@ def _advertised(actions_per_s: float) -> Limits:
         frame_bytes_max=limits.frame_bytes_max,
         text_bytes_max=limits.text_bytes_max,
         title_characters_max=limits.title_characters_max,
-        actions_per_s_max=int(actions_per_s),
+        actions_per_s_max=math.ceil(actions_per_s),  # 0 would say that there is no bound
         replay_events_max=limits.replay_events_max,
         head_interval_s=limits.head_interval_s,
     )

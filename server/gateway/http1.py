@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
+from protocol.limits import http_body_bytes_max
 from server.gateway.peer import Peer
 
 log = logging.getLogger("server.gateway")
@@ -82,7 +83,7 @@ class HttpLimits:
     """Request line and headers (bytes): 431."""
     headers_max: int = 100
     """Header lines: 431."""
-    body_max: int = 1024 * 1024
+    body_max: int = http_body_bytes_max
     """Request body after decoding (bytes): 413."""
     head_timeout_s: float = 10.0
     """From the first byte of a request to the end of its head: 408."""

@@ -21,6 +21,7 @@ from websockets.exceptions import NegotiationError
 from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
+import protocol
 from server.gateway.connection import Connection, Gate, Gateway, SocketHandler
 from server.gateway.http1 import Handler, HttpLimits
 from server.gateway.unixsocket import UnixSocket, bind_unix
@@ -39,7 +40,7 @@ __all__ = [
     "listen",
 ]
 
-SUBPROTOCOL: Final = Subprotocol("obelisk.v1")
+SUBPROTOCOL: Final = Subprotocol(protocol.SUBPROTOCOL)
 
 # The library tells of every connection; here only its own faults are worth a line.
 _library_log = logging.getLogger("server.gateway.library")

@@ -31,6 +31,7 @@ from server.workspace import Applied, Workspace, WorkspaceUnavailable
 Answer = Response | StreamResponse
 
 NDJSON: Final = "application/x-ndjson"
+_RETRY_AFTER_S: Final = 1
 
 
 class _ActionBody(msgspec.Struct, frozen=True):
@@ -205,12 +206,12 @@ class Routes:
                 admitted.identity.actor, body.type, client_action_id, bytes(body.payload)
             )
         except WorkspaceUnavailable:
-            return _unknown_outcome()
+            return _unknown_outcome(client_action_id)
         match outcome:
             case Applied():
                 return Response(200, _encode(outcome))
             case Refused():
-                return _refused(outcome)
+                return _refused(client_action_id, outcome)
             case unreachable:
                 assert_never(unreachable)
 
@@ -228,17 +229,23 @@ def _number(text: str) -> int | None:
     return int(text.lstrip("0")[:18] or "0")
 
 
-def _refused(refused: Refused) -> Response:
-    retry = (("Retry-After", "1"),) if refused.retryable else ()
-    answer = refusal(HTTP_STATUS[refused.code], refused.code, refused.message, headers=retry)
-    body = {**msgspec.json.decode(answer.body), "field": refused.field}
-    return Response(answer.status, _encode(body), headers=answer.headers)
+def _refused(client_action_id: str, refused: Refused, **more: str) -> Response:
+    """The fields of the `reject` frame as an answer; `more` stands beside them."""
+    reject = {
+        "client_action_id": client_action_id,
+        "code": refused.code,
+        "message": refused.message,
+        "field": refused.field,
+        "retryable": refused.retryable,
+        "retry_after_ms": _RETRY_AFTER_S * 1000 if refused.retryable else None,
+    }
+    headers = (("Retry-After", str(_RETRY_AFTER_S)),) if refused.retryable else ()
+    return Response(HTTP_STATUS[refused.code], _encode(reject | more), headers=headers)
 
 
-def _unknown_outcome() -> Response:
-    answer = refusal(503, "unavailable", "Nobody can say whether it was written; the same id settles it.")
-    body = {**msgspec.json.decode(answer.body), "outcome": "unknown"}
-    return Response(503, _encode(body), headers=(("Retry-After", "1"),))
+def _unknown_outcome(client_action_id: str) -> Response:
+    refused = Refused("unavailable", "Nobody can say whether it was written; the same id settles it.")
+    return _refused(client_action_id, refused, outcome="unknown")
 
 
 def _state_body(state: State, head: Head) -> bytes:

@@ -62,13 +62,13 @@ _OUTCOMES: Final = """
             (SELECT event_id FROM events
             WHERE workspace = o.workspace AND seq BETWEEN o.first_seq AND o.seq ORDER BY seq)),
         o.code, o.message, o.field
-    FROM json_each(?1) AS asked CROSS JOIN outcomes AS o
+    FROM json_each(?) AS asked CROSS JOIN outcomes AS o
     ON o.client_action_id = json_extract(asked.value, '$[2]')
         AND o.workspace = json_extract(asked.value, '$[0]') AND o.actor = json_extract(asked.value, '$[1]')
 """
 _USED: Final = """
     SELECT asked.key, used.entity_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM json_each(?1) AS asked CROSS JOIN json_each(asked.value, '$[3]') AS one
+    FROM json_each(?) AS asked CROSS JOIN json_each(asked.value, '$[3]') AS one
     CROSS JOIN entity_ids AS used
     ON used.entity_id = one.value AND used.workspace = json_extract(asked.value, '$[0]')
 """
@@ -94,6 +94,21 @@ class SqliteLedger:
         ledger = cls(Writer(path))
         try:
             await ledger.reopen()
+        except BaseException:
+            await ledger.close()
+            raise
+        return ledger
+
+    @classmethod
+    async def open_for_reading(cls, path: Path) -> Self:
+        """The ledger in the file `path`, which is there: reads only, every write is `LedgerUnavailable`.
+
+        Raises as `open` does.
+        """
+        ledger = cls(Writer(path))
+        try:
+            await ledger._on_writer(ledger._writer.inspect)
+            ledger._reader = await ledger._open_reader()
         except BaseException:
             await ledger.close()
             raise
@@ -188,7 +203,7 @@ class SqliteLedger:
         outcomes: dict[int, Outcome] = {}
         used: list[set[str]] = [set() for _ in requests]
         asked = msgspec.json.encode([msgspec.structs.astuple(request) for request in requests]).decode()
-        for kind, place, *row in await self._fetch(_LOOK_UP, (asked,)) if requests else ():
+        for kind, place, *row in await self._fetch(_LOOK_UP, (asked, asked)) if requests else ():
             if kind == 0:
                 outcomes[place] = _outcome(*row)
             else:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from server.ledger.migrations import identify, migrate
+from server.ledger.migrations import MIGRATIONS, identify, migrate
 from server.ledger.port import (
     Batch,
     LedgerConflict,
@@ -97,6 +97,19 @@ class Writer:
                 raise
         except (sqlite3.Error, OSError, LedgerError) as error:
             raise named(self.path, error) from error
+
+    def inspect(self) -> None:
+        """See that the file is a ledger of today's format, and change nothing. Raises as `open` does."""
+        try:
+            connection = self.connect()
+            try:
+                number = identify(connection)
+            finally:
+                connection.close()
+        except (sqlite3.Error, LedgerError) as error:
+            raise named(self.path, error) from error
+        if number < len(MIGRATIONS):
+            raise LedgerUnavailable(f"{self.path} is of an older format; start the server on it once")
 
     def connect(self) -> sqlite3.Connection:
         """A connection in autocommit mode: every transaction is begun by name. Never makes the file."""

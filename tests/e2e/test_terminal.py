@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,3 +164,42 @@ def test_a_server_that_dies_loses_nothing(new_terminal: Open, home: dict[str, st
             "From curl",
             "Second offline",
         ]
+
+
+def test_a_draft_survives_kill_9(new_terminal: Open, home: dict[str, str]) -> None:
+    """What was pasted and typed, with a byte that is no text in it, is there again after the client was killed."""
+    terminal = started(new_terminal("here"), home)
+    terminal.keys("/")
+    terminal.shows("enter sends")
+    terminal.paste(b"one \x1b[31mred\ntwo \x9b three")
+    terminal.type(" and then")
+    terminal.shows("one ␛[31mred", "two � three and then")
+    drafts = Path(home["OBELISK_DATA_DIR"]) / "client"
+    terminal.until(
+        lambda _: any("and then" in file.read_text() for file in drafts.glob("*.drafts.json")), "a draft"
+    )
+    terminal.kill9()
+
+    again = started(new_terminal("again"), home)
+    again.shows("Not sent yet, kept", "one ␛[31mred", "two � three and then")
+
+
+def test_a_local_server_that_dies_is_started_again(new_terminal: Open, home: dict[str, str]) -> None:
+    """After some seconds, and the screen says so; one that was stopped stays so until the next command."""
+    terminal = started(new_terminal("here"), home)
+    status = obelisk(home, "server", "status", "--json").stdout
+    os.kill(json.loads(status)["pid"], signal.SIGKILL)
+    terminal.shows("The local server had died; it was started again.", "live")
+    assert obelisk(home, "server", "stop").returncode == 0
+    terminal.shows("offline since", "The local server was stopped")
+    assert obelisk(home, "add", "from a third shell").returncode == 0
+    terminal.shows("live", "from a third shell")
+
+
+def test_a_fresh_workspace_of_ones_own_has_the_zone_of_the_machine(home: dict[str, str]) -> None:
+    """The first command sets it, once: another zone of the machine changes nothing later."""
+    assert obelisk({**home, "TZ": "Asia/Tokyo"}, "add", "Tea tomorrow 09:00").returncode == 0
+    listed = json.loads(obelisk({**home, "TZ": "Europe/Berlin"}, "list", "--json").stdout)
+    assert listed["due"].endswith("T00:00:00.000Z")
+    state = json.loads(obelisk({**home, "TZ": "Europe/Berlin"}, "state", "--json").stdout)
+    assert state["settings"]["timezone"] == "Asia/Tokyo"

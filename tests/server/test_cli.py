@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
@@ -35,11 +36,13 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def mask() -> Iterator[None]:
-    """Commands that run in this process leave its mask as it was."""
-    before = os.umask(0o022)
+def process() -> Iterator[None]:
+    """Commands that run in this process leave its mask, and what it logs, as they were."""
+    log = logging.getLogger("obelisk")
+    before, level = os.umask(0o022), log.level
     yield
     os.umask(before)
+    log.setLevel(level)
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str, status: int) -> str:
@@ -110,7 +113,8 @@ def test_nothing_to_listen_on(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    "listen", ["", "nonsense", "127.0.0.1", "127.0.0.1:", ":x", "127.0.0.1:65536", "127.0.0.1:-1"]
+    "listen",
+    ["", "nonsense", "127.0.0.1", "127.0.0.1:", ":x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:²"],
 )
 def test_a_bad_address(folder: Path, listen: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is no HOST:PORT is wrong usage, with an example."""
@@ -177,9 +181,11 @@ def test_an_address_of_another_machine(
 
 
 def test_a_folder_that_is_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A data folder that is a file is said."""
+    """A data folder that is a file is said, with what to do."""
     (folder / "data").touch()
-    complaint(capsys, "serve", "--data", str(folder / "data"), "--listen=127.0.0.1:0", status=1)
+    said = complaint(capsys, "serve", "--data", str(folder / "data"), "--listen=127.0.0.1:0", status=1)
+    assert "is a file" in said
+    assert "name a folder" in said
 
 
 def test_a_folder_that_others_can_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,6 +245,20 @@ async def test_everybody_is_told_who_is_here(hub: Hub) -> None:
     assert names(await last_told(first, 1)) == ["s-a"]
 
 
+async def test_what_was_said_before_joining_counts(hub: Hub) -> None:
+    """What a person does while the reader still catches up is shown from its joining on, and goes with it."""
+    reader, gone = a_reader("a"), a_reader("b")
+    for one in (reader, gone):
+        hub.enter(one)
+        hub.update(one, PresenceUpdate(typing=True, focus="t1"))
+    hub.drop(gone)
+    for one in (reader, gone):
+        hub.join(one, Present(actor=one.actor, session_id=f"s-{one.client_id}", client="test/1"))
+        one.flush()
+    shown = [(one.typing, one.focus) for one in told(gone)[-1].members]
+    assert shown == [(True, "t1"), (False, None)]
+
+
 async def test_nobody_is_told_the_same_twice(hub: Hub) -> None:
     """A reader hears of a change once; one that came with the change was told when it joined."""
     first, second = joined(hub, "a"), joined(hub, "b")

@@ -11,6 +11,7 @@ import pytest
 
 from server.admin import AdminError
 from server.folder import FolderError, prepare
+from server.ledger.port import LedgerUnavailable
 from server.offline import verify, with_admin
 from tests.support.raw import Where, http_request
 from tests.support.servers import running
@@ -154,6 +155,8 @@ async def test_verify_beside_a_server() -> None:
         "UPDATE events SET event = '{}' WHERE seq = 2",
         "UPDATE events SET event = replace(event, '\"seq\":2', '\"seq\":7') WHERE seq = 2",
         "UPDATE events SET type = 'task.deleted' WHERE seq = 2",
+        "DELETE FROM outcomes WHERE seq = 2",
+        "UPDATE outcomes SET first_seq = 3, seq = 3 WHERE seq = 2",
     ],
 )
 async def test_verify_finds_what_differs(wound: str) -> None:
@@ -174,6 +177,24 @@ async def test_verify_finds_what_differs(wound: str) -> None:
         (report,) = await verify(path)
         assert not report.sound
         assert "seq 2" in report.line
+
+
+async def test_verify_changes_nothing(tmp_path: Path) -> None:
+    """`verify` only reads: the file is, to the byte, what it was."""
+    data = tmp_path / "data"
+    await create(data)
+    before = (data / "ledger.db").read_bytes()
+    assert [one.sound for one in await verify(data)] == [True]
+    assert (data / "ledger.db").read_bytes() == before
+
+
+async def test_verify_of_an_older_format(tmp_path: Path) -> None:
+    """A ledger that a server would first bring to today's format is left alone, with a sentence."""
+    data = prepare(tmp_path / "data")
+    data.ledger.touch(mode=0o600)
+    with pytest.raises(LedgerUnavailable, match="older format"):
+        await verify(data.path)
+    assert data.ledger.read_bytes() == b""
 
 
 async def test_verify_without_a_ledger(tmp_path: Path) -> None:

@@ -17,15 +17,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from protocol import limits
 from protocol.errors import CloseCode
 from server.admission import Admission, Admitted, set_member
+from server.app import Door
 from server.assistant.port import AnswerRequest, Tools
 from server.assistant.runner import Runner
 from server.auth import Auth
 from server.gateway.conversation import Conversation, Surroundings
-from server.gateway.http1 import Response
+from server.gateway.http1 import Request, Response
+from server.gateway.listener import Listener, listen
 from server.gateway.peer import Peer
-from server.gateway.websocket import HandshakeRequest, SocketClosed
+from server.gateway.websocket import HandshakeRequest, SocketClosed, WebSocket
 from server.ledger.commit import CommitQueue
 from server.ledger.port import LedgerError
 from server.registry import Registry
@@ -36,6 +39,10 @@ from tests.sim.history import History
 from tests.sim.loop import Node, pause
 from tests.sim.network import Connection, ServerEnd
 from tests.sim.ports import SimClock, SimIds, chance_of
+from tests.sim.sockets import ToldSocket
+
+
+OPEN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ class Server:
     ids: SimIds
     parts: Parts
     seed: int
+    level: int
     down: asyncio.Event
     """Set when the supervisor should look."""
     node: Node = field(init=False)
@@ -89,6 +97,8 @@ class Server:
     """It could not start."""
     _around: Surroundings = field(init=False)
     _commits: CommitQueue = field(init=False)
+    _door: Door = field(init=False)
+    _listener: Listener | None = None
     _ends: dict[int, ServerEnd] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -106,16 +116,34 @@ class Server:
         )
         admission = Admission(Auth(self.ledger), self.registry)
         self._around = Surroundings(self.ledger, admission, self.clock, self.ids, 0)
+        self._door = Door(admission, self.ledger, self.clock, self.ids, 0)
         self.within(self._boot())
 
     async def _boot(self) -> None:
         try:
             await self.ledger.reopen()
             await self.registry.resume()
+            if self.level == 2:
+                self._listener = await self._listen()
             self.ready = True
         except (LedgerError, WorkspaceUnavailable):
             self.failed = True
             self.down.set()
+
+    async def _listen(self) -> Listener:
+        return await listen(
+            socket_handler=self._converse,
+            http_handler=_no_http,
+            gate=self._door.gate,
+            tcp=("127.0.0.1", 0),
+            unix=None,
+            ssl=None,
+            frame_max=limits.frame_bytes_max,
+            open_timeout_s=OPEN_TIMEOUT_S,
+        )
+
+    async def _converse(self, socket: WebSocket) -> None:
+        await self._door.converse(ToldSocket(socket, self.history))
 
     async def furnish(self, workspaces: dict[str, list[str]]) -> None:
         """Make workspaces and their owners."""
@@ -151,6 +179,8 @@ class Server:
     async def stop(self) -> None:
         """As SIGTERM: accept nothing, say 1001 to everybody, let what was taken become durable."""
         self.ready, self.stopping = False, True
+        if self._listener is not None:
+            await self._listener.close(CloseCode.GOING_AWAY, "the server is stopping", timeout_s=5.0)
         for end in list(self._ends.values()):
             self.within(end.close(CloseCode.GOING_AWAY, "the server is stopping"))
         while self._ends:
@@ -170,6 +200,10 @@ class Server:
     def within(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something in this process."""
         return asyncio.get_running_loop().create_task(work, context=self.node.context())
+
+
+async def _no_http(_: Request) -> Response:
+    raise AssertionError("everybody here speaks WebSocket")
 
 
 def request_of(workspace: str, actor: str) -> HandshakeRequest:

@@ -7,7 +7,8 @@ Must not know: the project, faults, networks.
 2. Callbacks run in the order in which they were handed in, as asyncio promises; only the steps of tasks that
    are ready in the same turn change places, because nobody promised theirs. Timers of one instant keep their order.
 3. What belongs to a dead node never runs again: no `finally`, no `except`, as after `kill -9`.
-4. Whatever would bring in the machine (threads, executors, file descriptors) raises.
+4. Whatever would bring in the machine (threads, executors, file descriptors) raises; sockets are only those that
+   were handed in.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -56,6 +57,22 @@ OUTSIDE = contextvars.Context()
 """The context of what belongs to no node: the network, the disks, the fates."""
 
 
+def is_alive(context: contextvars.Context) -> bool:
+    """Whether the node of a context lives; what belongs to no node always does."""
+    node = context.get(_NODE)
+    return node is None or node.alive
+
+
+class Sockets(Protocol):
+    """What stands in for the machine's sockets, where a run needs any."""
+
+    async def listen(self, factory: Callable[[], asyncio.BaseProtocol]) -> Any:
+        """As `create_server`."""
+
+    async def connect(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> Any:
+        """As `create_connection`."""
+
+
 class Step(asyncio.Task[Any]):
     """A task whose place in a set follows from the run and not from its address."""
 
@@ -78,6 +95,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.faults: list[dict[str, Any]] = []
         """What reached the loop's exception handler from a living node."""
+        self.sockets: Sockets | None = None
         self._chance = chance
         self._shuffle = shuffle
         self._virtual_s = 0.0
@@ -160,8 +178,14 @@ class SimLoop(asyncio.BaseEventLoop):
         return True
 
     def _is_alive(self, handle: asyncio.Handle) -> bool:
-        node = handle._context.get(_NODE)  # type: ignore[attr-defined]  # a handle's context has no public name
-        return node is None or node.alive or self._last_rites
+        # A handle's context has no public name.
+        return is_alive(handle._context) or self._last_rites  # type: ignore[attr-defined]  # said above
+
+    def unseen(self) -> list[BaseException]:
+        """What ended tasks of living nodes, and nobody has asked for."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        # asyncio would complain when it frees them.
+        return [error for task in ended if task._log_traceback and (error := task.exception()) is not None]  # type: ignore[attr-defined]  # said above
 
     def bury(self) -> None:
         """End the tasks that are left, the dead ones too: their `finally` may run now, nobody looks any more."""
@@ -181,6 +205,20 @@ class SimLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         """There is one thread; asyncio itself calls this when an async generator is left behind."""
         return self.call_soon(callback, *args, context=context)
+
+    def serial(self) -> int:
+        """A number that no other call gives."""
+        return next(self._serial)
+
+    async def create_server(self, factory: Any, *_address: Any, **_options: Any) -> Any:  # type: ignore[override]  # of all the ways to call it, the one that is used
+        assert self.sockets is not None, "there are no sockets in here"
+        return await self.sockets.listen(factory)
+
+    async def create_connection(  # type: ignore[override]  # of all the ways to call it, the one that is used
+        self, factory: Any, host: str, port: int, **_options: Any
+    ) -> Any:
+        assert self.sockets is not None, "there are no sockets in here"
+        return await self.sockets.connect(factory, port)
 
     def run_in_executor(self, *_args: Any) -> NoReturn:  # type: ignore[override]  # whatever it is called with
         raise AssertionError("there are no threads in here")

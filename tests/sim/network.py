@@ -16,12 +16,16 @@ import random
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from protocol.client.errors import LinkClosed
 from server.gateway.peer import Peer
 from server.gateway.websocket import HandshakeRequest, SocketClosed, text_of_frame
 from tests.sim.history import History
 from tests.sim.loop import OUTSIDE, pause
+
+if TYPE_CHECKING:
+    from tests.sim.transport import Line
 
 WINDOW_BYTES = 64 * 1024
 CLOSE_WAIT_S = 5.0
@@ -319,19 +323,35 @@ class ClientEnd:
         await self.connection.gone.wait()
 
 
+class Road(Protocol):
+    """What fates may do to a connection, of whichever level."""
+
+    number: int
+    client: str
+    gone: asyncio.Event
+
+    @property
+    def stalled(self) -> bool: ...
+    def cut(self, *, known_to_server: float = 0.0, known_to_client: float = 0.0) -> None: ...
+    def stall(self) -> None: ...
+    def resume(self) -> None: ...
+
+
 class Network:
     """All connections of a world, and the road to its server."""
 
     def __init__(self, chance: random.Random, weather: Weather, history: History) -> None:
         self.weather = weather
-        self.connections: list[Connection] = []
+        self.connections: list[Road] = []
+        self.lines: dict[int, Line] = {}
+        """Those of the second level, by number."""
         self.unreachable: set[str] = set()
         """Names of clients that cannot reach the server just now."""
         self.history = history
         self._chance = chance
 
     @property
-    def open(self) -> list[Connection]:
+    def open(self) -> list[Road]:
         """Those that are not gone."""
         return [one for one in self.connections if not one.gone.is_set()]
 
@@ -342,6 +362,16 @@ class Network:
         connection = Connection(number, client, request, chance, self.weather)
         self.connections.append(connection)
         return connection
+
+    def lay(self, client: str) -> Line:
+        """A new connection of the second level; all of it is still to come."""
+        from tests.sim.transport import Line
+
+        chance = random.Random(self._chance.getrandbits(64))
+        line = Line(len(self.connections), client, chance, self.weather, self.history.meet)
+        self.connections.append(line)
+        self.lines[line.number] = line
+        return line
 
     async def travel(self) -> None:
         """One way of a packet."""

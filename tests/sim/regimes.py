@@ -19,6 +19,8 @@ class Regime:
     """One mixture. Faults without another unit are expected numbers of strikes in the run; 0 is never."""
 
     seed: int
+    level: int
+    """1: frames over pipes of our own. 2: the WebSocket library over transports."""
     residents: int
     """Production clients."""
     scripts: int
@@ -66,10 +68,17 @@ class Regime:
     """The server comes back once with a backup of an earlier moment."""
     membership: bool
     """Somebody is removed and taken back."""
+    impatient: bool
+    """People ask for a connection when peace comes; else clients come back by themselves."""
 
     def told(self) -> dict[str, object]:
         """As a person wants to see it: what is not off."""
         return {name: value for name, value in asdict(self).items() if value not in (0, 0.0, False)}
+
+
+def level_of(seed: int) -> int:
+    """The second level for about a tenth of the seeds."""
+    return 2 if chance_of(seed, "level").random() < 0.1 else 1
 
 
 def regime_of(seed: int) -> Regime:
@@ -83,6 +92,7 @@ def regime_of(seed: int) -> Regime:
 
     return Regime(
         seed=seed,
+        level=level_of(seed),
         residents=chance.choice((1, 1, 2, 2, 3)),
         scripts=chance.choice((1, 1, 2, 2, 3)),
         workspaces=chance.choice((1, 1, 1, 2)),
@@ -116,4 +126,5 @@ def regime_of(seed: int) -> Regime:
         idle=chance.random() < 0.15,
         restored=chance.random() < 0.08,
         membership=chance.random() < 0.25,
+        impatient=chance.random() < 0.3,
     )

@@ -17,14 +17,13 @@ import json
 import logging
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from unittest import mock
 
 from protocol import limits
 from protocol.client.errors import CannotReach, stopped_by_status
 from protocol.client.wire import Wire
 from protocol.codec import encode_state
-from protocol.state import Entry, State, entries_of, key_of
 from server.workspace import WorkspaceUnavailable
 from tests.sim.deeds import Deeds
 from tests.sim.disk import ClientDisk, ServerDisk, SimCache
@@ -32,14 +31,14 @@ from tests.sim.fates import Fates
 from tests.sim.history import History
 from tests.sim.house import Parts, Server, request_of
 from tests.sim.loop import SimLoop, pause, run
-from tests.sim.network import ClientEnd, Connection, Network, Weather
+from tests.sim.network import ClientEnd, Connection, Network, Road, Weather
 from tests.sim.people import Person, Resident, Script, Who
 from tests.sim.ports import SimClock, SimIds, chance_of
 from tests.sim.regimes import Regime, regime_of
+from tests.sim.sockets import Sockets, dial_line, pinned
 
 CONVERGE_S = 30.0
-AGAIN_S = 5.0
-"""Then people ask for a connection again: what was under way when the faults ended may still have cut some."""
+LOGS = ("obelisk", "server.gateway")
 ACTORS = ("ana", "bea", "cyd")
 SMALL = {
     "replay_page_events_max": 3,
@@ -93,12 +92,15 @@ class World:
 
     async def live(self) -> None:
         """The whole run."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimLoop)
+        loop.sockets = Sockets(self.network)
         self.boot()
         await self._until_ready()
         assert self.server is not None
         everybody = {name: list(ACTORS) for name in self.workspaces}
         await self.server.within(self.server.furnish(everybody))
-        supervisor = asyncio.get_running_loop().create_task(self._supervise())
+        supervisor = loop.create_task(self._supervise())
         for place in range(self.regime.residents + self.regime.scripts):
             self.invite(is_resident=place < self.regime.residents)
         fates = Fates(self)
@@ -120,6 +122,7 @@ class World:
             ids,
             self._cast.parts,
             self.regime.seed,
+            self.regime.level,
             self._down,
         )
         self.server.start()
@@ -175,6 +178,10 @@ class World:
 
     async def dial(self, who: Who) -> Wire:
         """The road from a client to the server."""
+        if self.regime.level == 2:
+            line = self.network.lay(who.client)
+            self._tell_dial(line, who)
+            return await dial_line(line, who.workspace, who.actor, self.history)
         await self.network.travel()
         server = self.server
         if who.client in self.network.unreachable:
@@ -183,12 +190,15 @@ class World:
         if server is None or not server.ready:
             raise CannotReach("Nobody is there.")
         connection = self.network.connect(who.client, request_of(who.workspace, who.actor))
-        self.history.add(
-            "dial", conn=connection.number, client=who.client, actor=who.actor, workspace=who.workspace
-        )
+        self._tell_dial(connection, who)
         server.accept(connection)
         await self._opened(connection)
         return ClientEnd(connection, self.history)
+
+    def _tell_dial(self, road: Road, who: Who) -> None:
+        self.history.add(
+            "dial", conn=road.number, client=who.client, actor=who.actor, workspace=who.workspace
+        )
 
     async def _opened(self, connection: Connection) -> None:
         try:
@@ -217,19 +227,15 @@ class World:
             if connection.stalled:
                 connection.cut()
         self.history.add("heal")
-        for person in self.people:
+        for person in self.people if self.regime.impatient else ():
             person.hurry()
 
     async def _converge(self) -> None:
         """Until all agree for half a second, or time is up."""
         begun = asyncio.get_running_loop().time()
-        until, again, calm = begun + CONVERGE_S, begun + AGAIN_S, 0
+        until, calm = begun + CONVERGE_S, 0
         while asyncio.get_running_loop().time() < until and calm < 2:
             await pause(0.25)
-            if begun < again <= asyncio.get_running_loop().time():
-                again = begun
-                for person in self.people:
-                    person.hurry()
             calm = calm + 1 if self._is_settled() else 0
             if not calm:
                 await self._readmit()
@@ -296,18 +302,16 @@ class _Listener(logging.Handler):
 
 @contextlib.contextmanager
 def _heard(history: History) -> Iterator[None]:
-    log, listener = logging.getLogger("obelisk"), _Listener(history)
-    log.addHandler(listener)
-    log.propagate = False
+    logs, listener = [logging.getLogger(name) for name in LOGS], _Listener(history)
+    for log in logs:
+        log.addHandler(listener)
+        log.propagate = False
     try:
         yield
     finally:
-        log.removeHandler(listener)
-        log.propagate = True
-
-
-def _in_order(state: State) -> Iterator[tuple[str, Entry]]:
-    return iter(sorted(entries_of(state), key=lambda one: (one[0], key_of(one[1]))))
+        for log in logs:
+            log.removeHandler(listener)
+            log.propagate = True
 
 
 @contextlib.contextmanager
@@ -315,16 +319,17 @@ def _arranged(regime: Regime, cast: Cast) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name, bound in SMALL.items() if regime.small_pages else ():
             stack.enter_context(mock.patch.object(limits, name, bound))
-        # A table's own order follows from the hash seed of the process; the bytes of a run must not.
-        stack.enter_context(mock.patch("protocol.codec.entries_of", _in_order))
+        stack.enter_context(mock.patch("server.app.Conversation", cast.parts.conversation))
+        stack.enter_context(pinned(chance_of(regime.seed, "machine")))
         for name, value in cast.patches.items():
             stack.enter_context(mock.patch(name, value))
         yield
 
 
-def simulate(seed: int, cast: Cast | None = None, regime: Regime | None = None) -> History:
-    """The history of one seed."""
-    regime, cast = regime or regime_of(seed), cast or Cast()
+def simulate(seed: int, cast: Cast | None = None, *, level: int | None = None) -> History:
+    """The history of one seed; `level` where it should be another than the seed's own."""
+    regime, cast = regime_of(seed), cast or Cast()
+    regime = regime if level is None else replace(regime, level=level)
     loop = SimLoop(chance_of(seed, "loop"), shuffle=regime.shuffle)
     history = History(loop.time)
     gc.disable()  # it would end abandoned generators at a moment of its own
@@ -337,6 +342,9 @@ def simulate(seed: int, cast: Cast | None = None, regime: Regime | None = None) 
                 history.add(
                     "loop_fault", message=fault.get("message"), error=f"{type(error).__name__}: {error}"
                 )
+            for unseen in loop.unseen():
+                error = f"{type(unseen).__name__}: {unseen}"
+                history.add("loop_fault", message="a task ended unseen", error=error)
             history.met["steps"] = loop.steps
             history.closed = True
             loop.bury()

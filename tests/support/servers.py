@@ -178,8 +178,11 @@ async def running(
 class ServerProcess:
     """`python -P -m server.cli serve …` on a folder; may be killed and started again."""
 
-    def __init__(self, data: Path, *arguments: str, listen: str | None = "127.0.0.1:0") -> None:
+    def __init__(
+        self, data: Path, *arguments: str, listen: str | None = "127.0.0.1:0", module: str = "server.cli"
+    ) -> None:
         self.data = data
+        self._module = module
         self.errors = data.parent / f"{data.name}.stderr"
         self.ready: dict[str, Any] = {}
         self._arguments = [*(["--listen", listen] if listen else []), *arguments]
@@ -190,7 +193,7 @@ class ServerProcess:
         assert self._process is None, "it runs"
         with self.errors.open("ab") as errors:
             self._process = subprocess.Popen(
-                server_command("serve", "--data", str(self.data), *self._arguments),
+                server_command("serve", "--data", str(self.data), *self._arguments, module=self._module),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=self.data.parent,
@@ -278,9 +281,9 @@ def command(*arguments: str, timeout_s: float = 30.0) -> subprocess.CompletedPro
     )
 
 
-def server_command(*arguments: str) -> list[str]:
-    """The command line of the server's command in this environment."""
-    return [sys.executable, "-P", "-m", "server.cli", *arguments]
+def server_command(*arguments: str, module: str = "server.cli") -> list[str]:
+    """The command line of the server's command in this environment, or of another module with its arguments."""
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:

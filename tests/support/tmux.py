@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +50,19 @@ class Terminal:
         self._tmux("send-keys", "-t", self._name, "-l", "--", text)
         if then:
             self.keys(*then)
+
+    def paste(self, data: bytes) -> None:
+        """Paste bytes as a terminal does that was asked to mark pastes."""
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            self._tmux("load-buffer", "-b", "pasted", file.name)
+        self._tmux("paste-buffer", "-p", "-d", "-b", "pasted", "-t", self._name)
+
+    def kill9(self) -> None:
+        """Kill the program in it, and it."""
+        pid = self._tmux("display-message", "-p", "-t", self._name, "#{pane_pid}")
+        os.kill(int(pid), signal.SIGKILL)
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the window another size."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -56,6 +57,7 @@ class Seen:
     async def press(self, *keys: str) -> None:
         for key in keys:
             await self.pilot.press(key)
+        await until(lambda: not (self.app.is_running and self.app.is_typed_ahead))
         await self.pilot.pause()
 
     async def type(self, text: str) -> None:
@@ -741,3 +743,99 @@ def test_the_double_streams_as_the_contract_has_it() -> None:
         MessageStream(message_id="an1", thread_id="main", reply_to="m1", model="builtin"),
     )
     assert client.replica.confirmed.messages["an1"].status == "streaming"
+
+
+# --- what was written as somebody else ---
+
+
+def written_as_bea() -> FakeClient:
+    """A client that found two unsent actions of somebody else, and stopped."""
+    client = FakeClient(a_state())
+    client.phase("offline")
+    client.act("user.create_task", {"title": "hers"})
+    client.act("user.message", {"text": "hers too", "thread_id": "main"})
+    client.foreign = client.replica.pending
+    client.phase("stopped", reason="Nothing was sent.")
+    return client
+
+
+async def test_what_somebody_else_wrote_is_set_aside_when_the_person_says_so() -> None:
+    """The question stands on the screen; after yes it goes on, and the texts are in the tray."""
+    client = written_as_bea()
+    async with shown(client=client) as seen:
+        await until(lambda: isinstance(seen.app.screen, Ask))
+        assert "2 unsent actions were written as someone else" in seen.text
+        assert "y: set it aside and go on · n: quit and keep it" in seen.text
+        await seen.press("y")
+        assert seen.status.startswith("● live")
+        assert any("2 actions set aside" in told for told in seen.told)
+        await seen.press("r")
+        assert "hers too" in seen.text
+
+
+async def test_what_somebody_else_wrote_stays_when_one_quits() -> None:
+    """No keeps it in the outbox and leaves; the question is asked once, not at each change."""
+    client = written_as_bea()
+    async with shown(client=client) as seen:
+        client.phase("stopped", reason="Nothing was sent.")
+        await until(lambda: isinstance(seen.app.screen, Ask))
+        await seen.press("n")
+        await until(lambda: not seen.app.is_running)
+    assert len(client.replica.pending) == 2
+
+
+async def test_it_is_asked_when_it_comes_up_later() -> None:
+    """A server may say only at a reconnect that this is somebody else."""
+    client = FakeClient(a_state())
+    async with shown(client=client) as seen:
+        assert isinstance(seen.app.screen, MainScreen)
+        client.phase("offline")
+        client.act("user.create_task", {"title": "hers"})
+        client.foreign = client.replica.pending
+        client.phase("stopped", reason="Nothing was sent.")
+        await until(lambda: isinstance(seen.app.screen, Ask))
+
+
+# --- pasting ---
+
+
+async def test_a_paste_into_a_list_says_where_it_could_go() -> None:
+    """Nothing happens to the tasks, and the person is not left wondering."""
+    async with shown(THREE) as seen:
+        seen.app.post_message(events.Paste("some\ntext"))
+        await until(lambda: any("To paste a text" in told for told in seen.told))
+        assert not seen.client.acted
+
+
+async def test_a_priority_that_is_none_is_named() -> None:
+    """A slip of the finger after the exclamation mark stays in the title, and the preview says so."""
+    async with shown(THREE) as seen:
+        await seen.press("a")
+        await seen.type("call !hgih")
+        assert "!hgih is no priority, it stays in the title" in seen.text
+
+
+async def test_the_key_to_leave_is_in_sight_on_every_size() -> None:
+    """Who opened it must find out how to close it."""
+    for size in (WIDE, MIDDLE, SMALL):
+        async with shown(THREE, size=size) as seen:
+            assert "q quit" in seen.text
+
+
+async def test_a_scroll_bar_covers_no_words() -> None:
+    """Where help is longer than the screen, its lines end before the bar."""
+    async with shown(THREE, size=SMALL) as seen:
+        await seen.press("question_mark")
+        await until(lambda: "Complete the task, or open it      ┃" in seen.text)
+        assert "                     again  " in seen.text
+
+
+async def test_what_is_told_covers_no_text_that_is_written() -> None:
+    """It stands above, below the status line; the composer and the keys stay in sight."""
+    async with shown(THREE) as seen:
+        await seen.press("i")
+        await until(lambda: "No answer is being written" in seen.text)
+        rows = seen.text.splitlines()
+        (at,) = [number for number, row in enumerate(rows) if "No answer is being written" in row]
+        assert 1 <= at <= 3
+        assert rows[0].startswith(" ● live #100")

@@ -12,14 +12,18 @@ from tests.tui.commands.test_feed import an_event
 from tui.commands.feed import Piece
 from tui.commands.say import Answer
 from tui.output import Printer, block_line, complain, event_line, task_line
+from tui.wording import Moment
 
+MOMENT = Moment(NOW, "UTC")
 EVIL = "\x1b]0;owned\x07\u202emilk\n"
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        task_line(a_task("t", title=EVIL, tags=(EVIL,), assignee=EVIL, due=EVIL), number=3, suffix=EVIL),
+        task_line(
+            a_task("t", title=EVIL, tags=(EVIL,), assignee=EVIL, due=EVIL), MOMENT, number=3, suffix=EVIL
+        ),
         block_line(a_block(title=EVIL, reason=EVIL), "09:00"),
         event_line(
             msgspec.structs.replace(
@@ -37,9 +41,16 @@ def test_a_line_is_one_line_and_inert(line: str) -> None:
 def test_a_task_in_a_line() -> None:
     """What it is first, then what is known of it."""
     task = a_task(title="Buy milk", due="2026-11-23", priority="high", tags=("home",), minutes=30)
-    assert task_line(task, number=3, suffix="9f3a") == (
-        "  3  9f3a  ○ Buy milk · due 2026-11-23 · !high · #home · ~30m"
+    assert task_line(task, MOMENT, number=3, suffix="9f3a") == (
+        "  3  9f3a  ○ Buy milk · due tomorrow · !high · #home · 30 min"
     )
+
+
+def test_a_task_that_is_late_says_so() -> None:
+    """By its word, and its time on the clocks of the workspace."""
+    berlin = Moment(NOW, "Europe/Berlin")
+    task = a_task(title="Call", due="2026-11-21T08:00:00.000Z")
+    assert task_line(task, berlin) == "○ Call · late, due yesterday 09:00"
 
 
 def test_an_event_in_a_line() -> None:

@@ -137,7 +137,7 @@ def test_a_start_that_fails_tells_the_servers_own_sentence(places: Places) -> No
     """What the server says it cannot do, and what to do about it."""
     places.prepare()
     places.server.write_text("in the way")
-    with pytest.raises(CannotStart, match=r"the local server did not start: .*data folder"):
+    with pytest.raises(CannotStart, match=r"the local server did not start: .*folder"):
         join_or_start(places)
     places.server.unlink()
 

@@ -217,6 +217,13 @@ class LineList(ScrollView, can_focus=True):
         self._cursor_index = index or 0
 
     def on_resize(self, event: events.Resize) -> None:
+        self._fit()
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scroll bar takes cells from the lines, and no event tells of that."""
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
         width = self.scrollable_content_region.width
         if width > 0 and width != self._layout.width:
             height = self._cursor_height()

@@ -215,6 +215,19 @@ async def test_presence_is_sent_when_it_changes(bench):
     assert [one.typing for one in bench.server.presences] == [True, False]
 
 
+async def test_where_a_person_is_is_told_to_every_connection(bench):
+    """A new connection knows nothing of the last one: what has the focus is said again, old typing is not."""
+    client = await bench.client()
+    client.set_presence(True, "task t1")
+    await until(lambda: bench.server.presences)
+    bench.server.cut()
+    await until(lambda: len(bench.server.presences) == 2)
+    assert [(one.typing, one.focus) for one in bench.server.presences] == [
+        (True, "task t1"),
+        (False, "task t1"),
+    ]
+
+
 async def test_a_subscriber_that_fails_stays_alone_with_it(bench, caplog):
     """The others are called, the link lives."""
     client = await bench.client()

@@ -195,6 +195,7 @@ def test_welcome_comes_once(ledger):
 def test_another_protocol_is_terminal(ledger):
     """Coming back would not help."""
     assert Talk().failure(welcome(ledger, protocol=2)) == "version"
+    assert Talk().failure(b'{"type":"welcome","protocol":2,"rest":"of another shape"}') == "version"
 
 
 def test_another_workspace_is_refused(ledger):

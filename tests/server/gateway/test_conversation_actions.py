@@ -68,6 +68,19 @@ async def test_acks_of_a_burst() -> None:
         assert all(ack["seq"] in seqs_before(client, ack) for ack in acks)
 
 
+async def test_answers_keep_the_order_of_the_actions() -> None:
+    """Acks and rejects of one burst come in the order of their actions: no refusal overtakes an ack."""
+    async with running() as server, server.client() as client:
+        order = []
+        for number in range(40):
+            await client.add(f"ack{number}")
+            await client.add(f"reject{number}", title="")
+            order += [f"ack{number}", f"reject{number}"]
+        await client.settled(order[-1])
+        answers = [one for one in client.frames if one["type"] in ("ack", "reject")]
+        assert [one["client_action_id"] for one in answers] == order
+
+
 async def test_an_action_before_synced() -> None:
     """An action may be sent right behind hello; its ack comes behind its event or behind what covers it."""
     async with running() as server:

@@ -135,6 +135,14 @@ async def test_another_protocol(protocol: int) -> None:
         assert client.frames[-1]["code"] == "protocol_version"
 
 
+async def test_another_protocol_of_another_shape() -> None:
+    """A hello of another version is answered with 4409 whatever else it holds or lacks."""
+    async with running() as server, server.connect() as client:
+        await client.send({"type": "hello", "protocol": 2, "client_id": 7})
+        assert await client.closed() == 4409
+        assert client.frames[-1]["code"] == "protocol_version"
+
+
 async def test_no_hello_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not say hello in time gets `error` and 4408."""
     monkeypatch.setattr(limits, "hello_timeout_s", 0.05)

@@ -50,7 +50,7 @@ async def test_a_person_can_ask_the_file(ledger: SqliteLedger, path: Path) -> No
 async def test_hot_statements_search(ledger: SqliteLedger, path: Path, statement: str) -> None:
     """No table of the ledger is scanned by what is asked for every action and every replay."""
     with sqlite3.connect(path) as connection:
-        parameters = ("[]",) if "?1" in statement else (1, 0, 10)
+        parameters = ("[]", "[]") if statement == _LOOK_UP else (1, 0, 10)
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     connection.close()
     tables = ("events", "outcomes", "entity_ids", "o", "used")
@@ -63,6 +63,17 @@ async def test_reads_cannot_write(ledger: SqliteLedger) -> None:
     assert ledger._reader is not None
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         await ledger._reader.execute("DELETE FROM workspaces")
+
+
+async def test_opened_for_reading(ledger: SqliteLedger, path: Path) -> None:
+    """A handle that only reads sees what is there, and every write through it is unavailable."""
+    reading = await SqliteLedger.open_for_reading(path)
+    try:
+        assert [row.name for row in await reading.workspaces()] == ["home"]
+        with pytest.raises(LedgerUnavailable):
+            await reading.create_workspace("work", "w-work", NOW)
+    finally:
+        await reading.close()
 
 
 async def test_two_handles_share_a_file(ledger: SqliteLedger, path: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from protocol.state import Task
-from tests.support.fixtures import a_task
+from tests.support.fixtures import NOW, a_task
 from tui.commands.tasks import in_order, open_tasks, remember_list, remembered_list, resolve, short_ids
 from tui.exits import Ended, Exit
+from tui.wording import Moment
 
+MOMENT = Moment(NOW, "UTC")
 MILK = "0199aaaa-0000-5000-8000-00000000beef"
 RENT = "0199bbbb-0000-5000-8000-0000000dbeef"
 CALL = "0199cccc-0000-5000-8000-000000001234"
@@ -66,8 +68,27 @@ def test_an_id_that_is_not_known_here_is_the_servers_to_judge() -> None:
 def test_the_order_of_a_list_is_the_tasks_own() -> None:
     """By position, then id; closed ones are not to be done."""
     known = [a_task("b", position="m"), a_task("a", position="m"), a_task("c", position="a", status="done")]
-    assert [task.task_id for task in in_order(known)] == ["c", "a", "b"]
-    assert [task.task_id for task in open_tasks(known)] == ["a", "b"]
+    assert [task.task_id for task in in_order(known, MOMENT)] == ["a", "b", "c"]
+    assert [task.task_id for task in open_tasks(known, MOMENT)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_what_presses_comes_first(turn: int) -> None:
+    """Late, then today, then by date, then the undated; hours before the whole day; however they came in."""
+    known = [
+        a_task("long late", due="2026-11-01"),
+        a_task("late by an hour", due="2026-11-22T00:30:00.000Z"),
+        a_task("tonight", due="2026-11-22T20:00:00.000Z"),
+        a_task("today", due="2026-11-22", position="b"),
+        a_task("today as well", due="2026-11-22", position="c"),
+        a_task("tomorrow", due="2026-11-23"),
+        a_task("next year", due="2027-01-01"),
+        a_task("any time", position="a"),
+        a_task("any time too", position="m"),
+        a_task("what nobody can read", due="soon", position="x"),
+    ]
+    mixed = known[turn * 3 :] + known[: turn * 3]
+    assert [one.task_id for one in open_tasks(mixed, MOMENT)] == [one.task_id for one in known]
 
 
 def test_short_ids_tell_tasks_apart() -> None:

@@ -1,0 +1,1 @@
+"""kill -9 loops: real processes, real sockets, real SQLite, judged by the simulator's history checker."""
