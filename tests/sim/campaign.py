@@ -3,25 +3,33 @@
 Duty: run seeds, judge each, count coverage, run planted bugs; say how to replay what failed.
 Must not know: what a run is made of.
 
-1. A failure names the seed, the commit, the Python version and the one command that replays it: a seed is only
-   valid for one commit and one minor version of Python.
+1. A failure names the seed, its level, the commit, the Python version and the one command that replays it: a seed
+   is only valid for one commit and one minor version of Python.
 2. A campaign that did not meet its faults is void, and fails.
+3. Workers share nothing: what a seed gives does not depend on who runs it, nor on what ran before it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import multiprocessing
+import os
+import shlex
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.sim.checker import check, coverage
 from tests.sim.facts import Violation
-from tests.sim.planted import PLANTED, Planted
+from tests.sim.planted import PLANTED, Planted, planted_as
 from tests.sim.ports import chance_of
+from tests.sim.regimes import level_of
 from tests.sim.world import simulate
 
 FIXED_SEEDS = range(1_000_000)
@@ -48,15 +56,46 @@ QUOTA_SEEDS_MIN = 100
 PLANTED_SEEDS = 200
 
 
+BATCH = 200
+"""Seeds that are handed out between two looks at the clock."""
+COMMIT_VARIABLES = ("CI_COMMIT_SHA", "GITHUB_SHA")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How seeds are run, where not as they would themselves."""
+
+    level: int | None = None
+    plant: str | None = None
+    """The name of a planted bug."""
+
+    @property
+    def options(self) -> str:
+        """As the command line has it, but for the level, which every seed names."""
+        return f" --plant {shlex.quote(self.plant)}" if self.plant else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one seed."""
+
+    seed: int
+    level: int
+    violations: list[Violation]
+    met: Counter[str]
+    steps: int
+
+
 @dataclass(slots=True)
 class Result:
     """A campaign so far."""
 
     seeds: int = 0
+    level_2: int = 0
     seconds: float = 0.0
     steps: int = 0
     met: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[int, list[Violation]]] = field(default_factory=list)
+    failures: list[Verdict] = field(default_factory=list)
 
     @property
     def void(self) -> list[str]:
@@ -71,42 +110,84 @@ class Result:
 
 
 def seeds_for(count: int) -> Iterator[int]:
-    """Half of them always the same, half from the commit, so that a build both repeats and explores."""
+    """Half of them always the same, half from the commit, so that a build both repeats and explores.
+
+    All of them always the same where nobody knows the commit.
+    """
+    revision = head()
+    if revision is None:
+        yield from range(count)
+        return
     yield from range(count - count // 2)
-    chance = chance_of(0, "campaign", commit())
+    chance = chance_of(0, "campaign", revision)
     for _ in range(count // 2):
         yield chance.randrange(len(FIXED_SEEDS), 2**40)
 
 
-def run_seeds(seeds: Iterable[int], *, until: float = float("inf")) -> Result:
-    """Run and judge each seed, printing failures as they come; `until` on the clock of `time.monotonic`."""
-    result, begun = Result(), time.monotonic()
-    for seed in seeds:
-        if time.monotonic() >= until:
-            break
-        history = simulate(seed)
-        violations = check(history.records)
-        result.seeds += 1
-        result.steps += history.met["steps"]
-        result.met += coverage(history.records)
-        result.seconds = time.monotonic() - begun
-        if violations:
-            result.failures.append((seed, violations))
-            print(told(seed, violations), flush=True)
+def judge(how: How, seed: int) -> Verdict:
+    """Run a seed and check its history."""
+    planted = planted_as(how.plant) if how.plant else None
+    history = simulate(seed, planted.cast if planted else None, level=how.level)
+    level = how.level or level_of(seed)
+    records = history.records
+    return Verdict(seed, level, check(records), coverage(records), history.met["steps"])
+
+
+def run_seeds(
+    seeds: Iterable[int], *, how: How | None = None, until: float = float("inf"), jobs: int = 1
+) -> Result:
+    """Run and judge each seed, in `jobs` processes, printing failures as they come.
+
+    `until` is on the clock of `time.monotonic`.
+    """
+    how, result, begun = how or How(), Result(), time.monotonic()
+    rest = iter(seeds)
+    with _workers(jobs) as each:
+        while time.monotonic() < until and (batch := list(itertools.islice(rest, BATCH))):
+            for verdict in each(partial(judge, how), batch):
+                _count(result, verdict)
+                result.seconds = time.monotonic() - begun
+                if verdict.violations:
+                    print(told(verdict, how), flush=True)
     return result
 
 
-def told(seed: int, violations: list[Violation]) -> str:
+def _count(result: Result, verdict: Verdict) -> None:
+    result.seeds += 1
+    result.level_2 += verdict.level == 2
+    result.steps += verdict.steps
+    result.met += verdict.met
+    if verdict.violations:
+        result.failures.append(verdict)
+
+
+Each = Callable[[Callable[[int], Verdict], list[int]], Iterable[Verdict]]
+
+
+@contextlib.contextmanager
+def _workers(jobs: int) -> Iterator[Each]:
+    """How to call something for each seed: here, or in processes of their own."""
+    if jobs == 1:
+        yield lambda call, batch: map(call, batch)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield lambda call, batch: pool.imap(call, batch, chunksize=4)
+
+
+def told(verdict: Verdict, how: How | None = None) -> str:
     """A failure in words, with the way to see it again."""
+    # What broke the run says more than what was missing at its end.
+    violations = sorted(verdict.violations, key=lambda one: not one.invariant.startswith("X"))
     shown = [f"  {violation}" for violation in violations[:5]]
     more = [f"  and {len(violations) - 5} more"] if len(violations) > 5 else []
     python = ".".join(map(str, sys.version_info[:3]))
+    options = f"--level {verdict.level}{(how or How()).options} --trace"
     return "\n".join(
         [
-            f"FAILED seed={seed} commit={commit()} python={python}",
+            f"FAILED seed={verdict.seed} level={verdict.level} commit={commit()} python={python}",
             *shown,
             *more,
-            f"  replay: scripts/sim --seed {seed} --trace",
+            f"  replay: scripts/sim --seed {verdict.seed} {options}",
         ]
     )
 
@@ -117,7 +198,8 @@ def summary(result: Result) -> str:
     met = [f"  {name:28} {count / result.seeds:6.1%}" for name, count in result.met.most_common()]
     return "\n".join(
         [
-            f"{result.seeds} seeds, {len(result.failures)} failed, {result.steps} callbacks, {rate:.1f} seeds/s",
+            f"{result.seeds} seeds, {result.level_2} of them at level 2, {len(result.failures)} failed, "
+            f"{result.steps} callbacks, {rate:.1f} seeds/s, {where()}",
             "met, in the share of seeds:",
             *met,
             *(f"VOID {reason}" for reason in result.void),
@@ -144,7 +226,7 @@ def hunt(planted: Planted, seeds: int = PLANTED_SEEDS, *, all_seeds: bool = True
     hits, spoke, ran = 0, Counter[str](), 0
     for seed in range(seeds):
         ran += 1
-        found = {one.invariant for one in check(simulate(seed, planted.cast).records)}
+        found = {one.invariant for one in check(simulate(seed, planted.cast, level=planted.level).records)}
         spoke.update(found)
         if found & planted.expected:
             hits, first = hits + 1, seed if first is None else first
@@ -171,11 +253,28 @@ def hunt_all(seeds: int = PLANTED_SEEDS) -> Iterator[Caught]:
         yield hunt(planted, seeds)
 
 
+def where() -> str:
+    """What a seed is valid for, in words."""
+    return f"commit {commit()}, Python {'.'.join(map(str, sys.version_info[:3]))}"
+
+
+def head() -> str | None:
+    """The commit that is tested: the build's word, else git's; None where nobody knows."""
+    named = (os.environ.get(name) for name in COMMIT_VARIABLES)
+    return next(filter(None, named), None) or _git("rev-parse", "HEAD")
+
+
 def commit() -> str:
-    """The commit of this checkout, marked where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit of this checkout for people, marked where files differ from it."""
+    described = _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    return described or head() or "unknown"
+
+
+def _git(*arguments: str) -> str | None:
     try:
-        asked = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        asked = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return None
     return asked.stdout.strip()

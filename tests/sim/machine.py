@@ -25,6 +25,7 @@ Must not know: who wrote the steps (hypothesis, a person, a file).
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,9 +69,9 @@ def calm(seed: int = 0) -> Regime:
         workspaces=1,
         weight=1,
         delay_s=0.01,
-        commit_s=0.01,
+        commit_s=0.02,
         read_s=0.001,
-        sync_s=0.005,
+        sync_s=0.02,
         small_pages=True,
         impatient=True,
         away=False,
@@ -85,19 +86,18 @@ class Parrot(Script):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._said: list[str] = []
+        self._said: list[tuple[str, str]] = []
 
     def act(self, key: str, action_type: str, payload: dict[str, Any]) -> None:
         super().act(key, action_type, payload)
-        self._said.append(self.outbox[key])
+        self._said.append((key, self.outbox[key]))
 
     async def again(self, back: int) -> None:
         """Send once more what was sent so many actions ago."""
-        if self._wire is not None and self._live and back < len(self._said):
-            try:
-                await self._wire.send(self._said[-1 - back].encode())
-            except LinkClosed:
-                return
+        sent = [frame for key, frame in self._said if key not in self._unsent]
+        if self._wire is not None and self._live and back < len(sent):
+            with contextlib.suppress(LinkClosed):
+                await self._wire.send(sent[-1 - back].encode())
 
     def forget(self) -> None:
         """Begin anew at the next connection."""

@@ -24,6 +24,7 @@ from protocol.frames import Hello, Present, SnapshotReason
 from protocol.session.server import ServerSession
 from server.assistant.runner import Runner
 from server.gateway.conversation import Conversation
+from server.gateway.websocket import OpenSocket
 from server.hub import Hub
 from server.ledger.port import EventRow, Found, LookUp, Record
 from server.ledger.port import Outcome as StoredOutcome
@@ -43,6 +44,8 @@ class Planted:
     name: str
     expected: frozenset[str]
     cast: Cast
+    level: int | None = None
+    """Where not the seed's own: a bug in what only the second level has."""
 
 
 # The output gate
@@ -299,6 +302,27 @@ class ForgetsRefusals(SimCache):
         super().put(change, kept)
 
 
+# The second level: a WebSocket that is wrong about more than one frame
+
+
+class DropsSecond(OpenSocket):
+    """Writes of two frames only the first."""
+
+    __slots__ = ()
+
+    def send_frames(self, frames: Sequence[bytes]) -> None:
+        super().send_frames([*frames[:1], *frames[2:]])
+
+
+class Reorders(OpenSocket):
+    """Writes several frames the last one first."""
+
+    __slots__ = ()
+
+    def send_frames(self, frames: Sequence[bytes]) -> None:
+        super().send_frames(frames[::-1])
+
+
 def _cast(
     workspace: type[Workspace] | None = None,
     conversation: type[Conversation] = Conversation,
@@ -311,8 +335,17 @@ def _cast(
     return Cast(parts=parts, patches=patches, **others)
 
 
-def _planted(name: str, expected: str, cast: Cast) -> Planted:
-    return Planted(name, frozenset(expected.split()), cast)
+def _planted(name: str, expected: str, cast: Cast, level: int | None = None) -> Planted:
+    return Planted(name, frozenset(expected.split()), cast, level)
+
+
+def _socket(kind: type[OpenSocket]) -> Cast:
+    return Cast(patches={"server.gateway.connection.OpenSocket": kind})
+
+
+def planted_as(name: str) -> Planted:
+    """The one of that name; KeyError where there is none."""
+    return {one.name: one for one in PLANTED}[name]
 
 
 LANES = Cast(patches={"server.gateway.conversation.Lane": OpenLane})
@@ -335,4 +368,6 @@ PLANTED = (
     _planted("cursor saved before apply", "O4", _cast(cache=CursorFirst, disk=CursorFirstDisk)),
     _planted("outbox row dropped at ack", "C2", _cast(cache=SettledFirst)),
     _planted("refusals not kept", "C2", _cast(cache=ForgetsRefusals)),
+    _planted("second of two frames dropped", "O1 O7", _socket(DropsSecond), 2),
+    _planted("frames of one write reordered", "O1 O7", _socket(Reorders), 2),
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.sim import campaign
-from tests.sim.checker import check
-from tests.sim.planted import PLANTED, Planted
-from tests.sim.regimes import regime_of
+from tests.sim.planted import PLANTED, Planted, planted_as
+from tests.sim.regimes import level_of, regime_of
 from tests.sim.world import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -33,17 +34,27 @@ def test_a_planted_bug_is_caught(planted: Planted) -> None:
     assert caught.first is not None, caught.spoke
 
 
-def test_a_seed_repeats_itself() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fan-out before commit", "replay/live gap", "cursor saved before apply"])
+def test_a_planted_bug_is_caught_at_the_second_level(name: str) -> None:
+    """The real library between the two ends hides nothing from the checker."""
+    caught = campaign.hunt(replace(planted_as(name), level=2), all_seeds=False)
+    assert caught.first is not None, caught.spoke
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_seed_repeats_itself(level: int) -> None:
     """Two runs of a seed in one process are the same, record by record."""
-    first, second = (simulate(7).records for _ in range(2))
+    first, second = (simulate(7, level=level).records for _ in range(2))
     assert first == second
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("level", [1, 2])
 @pytest.mark.parametrize("seed", [5, 26])
-def test_a_seed_repeats_itself_elsewhere(seed: int) -> None:
+def test_a_seed_repeats_itself_elsewhere(seed: int, level: int) -> None:
     """Other processes with other hash seeds write the same history."""
-    command = [sys.executable, "-m", "tests.sim", "--seed", str(seed)]
+    command = [sys.executable, "-m", "tests.sim", "--seed", str(seed), "--level", str(level)]
     told = {
         subprocess.run(
             command,
@@ -73,18 +84,48 @@ def test_a_campaign_without_its_faults_is_void() -> None:
     assert not result.void
 
 
+def test_a_tenth_is_at_the_second_level() -> None:
+    """The seed picks the level."""
+    assert 80 < sum(level_of(seed) == 2 for seed in range(1_000)) < 120
+
+
+def test_who_runs_a_seed_does_not_matter() -> None:
+    """Two processes find the same in the same seeds as one does."""
+    how = campaign.How(plant="fan-out before commit")
+    one, two = (campaign.run_seeds(range(4), how=how, jobs=jobs) for jobs in (1, 2))
+    assert one.failures == two.failures
+    assert (one.seeds, one.steps, one.met) == (two.seeds, two.steps, two.met)
+
+
 def test_a_failure_says_how_to_see_it_again() -> None:
-    """Seed, commit, Python version and the one command."""
-    planted = next(one for one in PLANTED if one.name == "fan-out before commit")
-    text = campaign.told(0, check(simulate(0, planted.cast).records))
-    assert "seed=0" in text
-    assert campaign.commit() in text
-    assert f"python={sys.version_info[0]}.{sys.version_info[1]}" in text
-    assert "scripts/sim --seed 0 --trace" in text
+    """Seed, level, commit, Python version, and the one command: it fails again, with the same history."""
+    how = campaign.How(level=2, plant="fan-out before commit")
+    verdict = campaign.judge(how, 0)
+    text = campaign.told(verdict, how)
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert text.startswith(f"FAILED seed=0 level=2 commit={campaign.commit()} python={python}\n")
+    replay = text.splitlines()[-1].strip()
+    assert replay == "replay: scripts/sim --seed 0 --level 2 --plant 'fan-out before commit' --trace"
+    arguments = shlex.split(replay)[2:]
+    again = subprocess.run(
+        [sys.executable, "-m", "tests.sim", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert again.stdout.endswith(text + "\n")
 
 
-def test_a_commits_seeds_are_half_new() -> None:
-    """Half of a campaign's seeds are always the same, none comes twice."""
+def test_a_commits_seeds_are_half_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a campaign's seeds are always the same, none comes twice; another commit has others."""
+    monkeypatch.setenv("CI_COMMIT_SHA", "one")
     seeds = list(campaign.seeds_for(100))
     assert seeds[:50] == list(range(50))
     assert len(set(seeds)) == 100
+    assert list(campaign.seeds_for(100)) == seeds
+    monkeypatch.setenv("CI_COMMIT_SHA", "two")
+    assert not set(campaign.seeds_for(100)) & set(seeds[50:])
+
+
+def test_without_a_commit_all_seeds_are_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources without git are tested with the same seeds every time."""
+    monkeypatch.setattr(campaign, "head", lambda: None)
+    assert list(campaign.seeds_for(10)) == list(range(10))

@@ -303,6 +303,11 @@ class Line:
         return near, far
 
     @property
+    def laid(self) -> bool:
+        """Whether it has ends."""
+        return bool(self._ends)
+
+    @property
     def stalled(self) -> bool:
         return self._to_server.stalled
 

@@ -30,7 +30,7 @@ from tests.sim.disk import ClientDisk, ServerDisk, SimCache
 from tests.sim.fates import Fates
 from tests.sim.history import History
 from tests.sim.house import Parts, Server, request_of
-from tests.sim.loop import SimLoop, pause, run
+from tests.sim.loop import EndlessLoop, SimLoop, Stuck, pause, run
 from tests.sim.network import ClientEnd, Connection, Network, Road, Weather
 from tests.sim.people import Person, Resident, Script, Who
 from tests.sim.ports import SimClock, SimIds, chance_of
@@ -336,6 +336,8 @@ def simulate(seed: int, cast: Cast | None = None, *, level: int | None = None) -
     with _heard(history), _arranged(regime, cast):
         try:
             run(loop, World(regime, cast, history).live())
+        except (Stuck, EndlessLoop) as error:
+            history.add("loop_fault", message="the loop", error=f"{type(error).__name__}: {error}")
         finally:
             for fault in loop.faults:
                 error = fault.get("exception")

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import cell_len
 from textual import events
 from textual.content import Content
 from textual.message import Message
@@ -21,7 +22,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from typing_extensions import override
 
-from protocol.text import NOTHING, SafeText, cells
+from protocol.text import NOTHING, SafeText
 from tui.selectors import StatusView, Tone
 
 TONES: Final[dict[Tone, str]] = {
@@ -54,7 +55,7 @@ class StatusLine(Widget):
         parts += [Content.styled(view.people, TONES["quiet"])] if view.people else []
         line = Content(_GAP).join(parts)
         # Only what stops everything may take more than one row.
-        wraps = view.tone == "trouble" and cells(line.plain) > self.size.width > 0
+        wraps = view.tone == "trouble" and cell_len(line.plain) > self.size.width > 0
         return line if wraps else line.truncate(max(1, self.size.width), ellipsis=True)
 
 

@@ -71,7 +71,7 @@ def lines_of(row: Row, width: int) -> tuple[Line, ...]:
 
 def _ruled(row: Row, width: int) -> Line:
     tone: Tone = "strong" if row.kind == "mark" else row.tone
-    said = _cut(row.text, width)
+    said = cut(row.text, width)
     left = max(0, width - cell_len(said) - 1)
     return (Piece(said, tone), Piece(inert_line(" " + "─" * left), "quiet"))
 
@@ -101,7 +101,7 @@ def _item(row: Row, width: int) -> Iterable[Line]:
         for text in more:
             yield (margin, Piece(text, row.tone))
         if facts:
-            yield (margin, _facts(row, _cut(facts, room)))
+            yield (margin, _facts(row, cut(facts, room)))
     margin = Piece(inert_line(" " * indent))
     for text in _folded(row.below, room) if row.below else ():
         yield (margin, Piece(text, "quiet"))
@@ -127,12 +127,12 @@ def _folded(text: SafeText, width: int) -> list[SafeText]:
 def _clipped(text: SafeText, width: int) -> list[SafeText]:
     lines = wrap(text, width) if cell_len(text) > width else []
     if len(lines) <= 1:
-        return [_cut(text, width)]
+        return [cut(text, width)]
     kept = [inert_line(text[start:end]) for start, end in lines[: TEXT_LINES_MAX - 1]]
-    return [*kept, _cut(inert_line(text[lines[len(kept)][0] :]), width)]
+    return [*kept, cut(inert_line(text[lines[len(kept)][0] :]), width)]
 
 
-def _cut(text: SafeText, width: int) -> SafeText:
+def cut(text: SafeText, width: int) -> SafeText:
     """`text` in at most `width` cells as they are drawn, ended by `…` where it was cut."""
     if cell_len(text) <= width:
         return text

@@ -29,7 +29,8 @@ from textual.strip import Strip
 from textual.timer import Timer
 from typing_extensions import override
 
-from protocol.text import SafeText, clip
+from protocol.text import SafeText
+from tui.widgets.rows import cut
 from tui.widgets.transcript_layout import INDENT, Anchor, Entry, EntryState, Row, TranscriptLayout
 
 __all__ = ["PAINT_EVERY_S", "STATE_WORDS", "Entry", "EntryState", "Transcript"]
@@ -309,7 +310,7 @@ class Transcript(ScrollView, can_focus=True):
     def _header(self, entry: Entry) -> list[Segment]:
         author = "transcript--assistant" if entry.role == "assistant" else "transcript--author"
         state = "transcript--trouble" if entry.state in ("interrupted", "rejected") else "transcript--state"
-        name = clip(entry.author, max(1, self._layout.width // 2))
+        name = cut(entry.author, max(1, self._layout.width // 2))
         return [
             Segment(name, self._style(author)),
             Segment(f"  {entry.meta}" if entry.meta else "", self._style("transcript--meta")),
