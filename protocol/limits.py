@@ -76,13 +76,21 @@ hello_timeout_s: Final = 10.0
 head_interval_s: Final = 15.0
 typing_s: Final = 6.0
 presence_interval_s: Final = 1.0
+welcome_timeout_s: Final = 10.0
 silence_s: Final = 20.0
 """A client that has heard nothing for so long takes the link for dead."""
-drain_s: Final = 15.0
+open_timeout_s: Final = 10.0
+"""From the first byte of a connection to the end of its head."""
+close_timeout_s: Final = 5.0
+"""What clients get to take their close before they are cut."""
+drain_s: Final = 14.0
+"""A server that was asked to stop ends within this, whatever hangs; the contract gives it 15."""
 
 # Streams of an answer.
 token_join_s: Final = 0.040
 segment_interval_s: Final = 0.250
+stalled_s: Final = 60.0
+"""An answer that makes no progress for so long is interrupted."""
 answer_bytes_max: Final = 256 * KIB
 open_streams_max: Final = 32
 """Answers that one workspace has open at a time; further questions wait."""
@@ -90,6 +98,10 @@ open_streams_max: Final = 32
 # The server's own queues.
 outcomes_cached_max: Final = 4_096
 """Stored outcomes kept in memory a workspace; a miss is looked up in the ledger."""
+group_rows_max: Final = 4_096
+"""Rows of one commit; what is more waits for the next. A record is never divided."""
+group_bytes_max: Final = 8 * MIB
+"""Bytes of event data and text in one commit; what is more waits for the next."""
 inbox_batch_max: Final = 256
 """Actions that one locked step decides before it lets others have the loop."""
 

@@ -10,6 +10,7 @@ Must not know: the command line, frames.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from server.gateway.http1 import Request, Response, refusal
 from server.ledger.port import LedgerError, LedgerUnavailable, TokenRow
 from server.registry import Registry
 from server.workspace import WorkspaceUnavailable
+
+log = logging.getLogger("obelisk.admin")
 
 
 class AdminError(Exception):
@@ -65,13 +68,15 @@ class Admin:
         if wanted.kind == "actor":
             await self._admit(wanted)
         with self._writing():
-            return await create_token(
+            token = await create_token(
                 self.registry.ledger,
                 kind=wanted.kind,
                 actor=wanted.actor if wanted.kind == "actor" else None,
                 clock=self.clock,
                 fresh_ids=self.ids,
             )
+        log.info("token made: %s for %s", wanted.kind, wanted.actor or "any member")
+        return token
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -105,6 +110,7 @@ class Admin:
             raise AdminError(f"there is no token {token_id!a}")
         with self._writing():
             await self.registry.ledger.revoke_token(token_id, self.clock.now())
+        log.info("token revoked: %s of %s", token_id, row.actor or row.kind)
         for workspace in self.registry.workspaces:
             workspace.hub.cut_token(token_id, CloseCode.CREDENTIAL_REVOKED, "this credential was revoked")
 

@@ -10,6 +10,7 @@ Must not know: frames, sessions, HTTP beyond a status and a body.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from server.gateway.peer import Peer
 from server.ledger.port import LedgerError
 from server.registry import Registry
 from server.workspace import Workspace, WorkspaceUnavailable
+
+log = logging.getLogger("obelisk.admission")
 
 NOT_FOUND = "There is no such workspace, or you are no member of it."
 
@@ -60,6 +63,7 @@ class Admission:
             return refusal(503, "unavailable", f"The ledger is not available: {error}.")
         if not isinstance(identity, Denied):
             return identity
+        log.warning("refused %s: %s", peer.address or peer.kind, identity.message)
         challenge = (("WWW-Authenticate", "Bearer"),) if identity.status == 401 else ()
         return refusal(identity.status, "forbidden", identity.message, headers=challenge)
 

@@ -40,9 +40,6 @@ from server.workspace import Producer
 
 log = logging.getLogger("obelisk.app")
 
-_OPEN_TIMEOUT_S = 10.0
-_CLOSE_TIMEOUT_S = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -111,10 +108,13 @@ async def _serving(
                 unix=settings.unix,
                 ssl=settings.tls,
                 frame_max=limits.frame_bytes_max,
-                open_timeout_s=_OPEN_TIMEOUT_S,
+                open_timeout_s=limits.open_timeout_s,
             )
             stack.push_async_callback(
-                listener.close, CloseCode.GOING_AWAY, "the server is stopping", timeout_s=_CLOSE_TIMEOUT_S
+                listener.close,
+                CloseCode.GOING_AWAY,
+                "the server is stopping",
+                timeout_s=limits.close_timeout_s,
             )
             yield Server(listener, registry, commits, settings, clock)
     finally:
@@ -148,6 +148,7 @@ class Door:
         """Talk to a client that was admitted."""
         admitted = self._found.pop(socket.request)
         if not self.admission.has_room(admitted.identity.actor):
+            log.warning("too many connections of %s", admitted.identity.actor)
             await socket.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
             return
         await Conversation(socket, admitted, self._around).run()
@@ -173,9 +174,9 @@ async def _open_control(stack: contextlib.AsyncExitStack, folder: DataFolder, ad
             unix=Path(folder.control.name),
             ssl=None,
             frame_max=limits.frame_bytes_max,
-            open_timeout_s=_OPEN_TIMEOUT_S,
+            open_timeout_s=limits.open_timeout_s,
         )
     finally:
         os.chdir(before)
-    stack.push_async_callback(control.close, timeout_s=_CLOSE_TIMEOUT_S)
+    stack.push_async_callback(control.close, timeout_s=limits.close_timeout_s)
     stack.callback(folder.control.unlink, missing_ok=True)

@@ -20,6 +20,7 @@ import re
 import signal
 import ssl
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final, NoReturn
@@ -147,7 +148,20 @@ async def _serve_until_stopped(folder: object, settings: object) -> None:
         log.info("ready: %s", server.url or settings.unix)
         await stopped.wait()
         log.info("stopping")
+        _end_within(limits.drain_s)
     log.info("stopped")
+
+
+def _end_within(seconds: float) -> None:
+    """End the process even if something hangs (a disk, a client). What was acknowledged is on disk."""
+
+    def end() -> None:
+        log.error("not stopped in %g s; ending all the same", seconds)
+        os._exit(0)
+
+    watchdog = threading.Timer(seconds, end)
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _run(main_coroutine: Callable[[], Coroutine[None, None, None]]) -> None:

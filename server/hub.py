@@ -14,6 +14,7 @@ Must not know: what an action means, how a connection writes.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
@@ -26,6 +27,9 @@ from protocol.errors import CloseCode
 from protocol.events import Event, MemberRemoved, MemberSet
 from protocol.frames import Presence, PresenceUpdate, Present
 from server.gateway.websocket import encode_text_frame
+
+
+log = logging.getLogger("obelisk.hub")
 
 
 class Reader(Protocol):
@@ -162,6 +166,7 @@ class Hub:
 
     def _cut(self, readers: Iterable[Reader], code: int, reason: str) -> None:
         for reader in readers:
+            log.info("closing a connection of %s: %s", reader.actor, reason)
             self.drop(reader)
             reader.leave(code, reason)
 

@@ -81,12 +81,15 @@ class Places:
 def find_places(environ: Mapping[str, str] | None = None) -> Places:
     """The places that OBELISK_DATA_DIR and OBELISK_RUNTIME_DIR name, else the system's own."""
     environ = os.environ if environ is None else environ
-    named_data = environ.get("OBELISK_DATA_DIR")
-    data = Path(named_data or platformdirs.user_data_path("obelisk")).expanduser().absolute()
+    data = (
+        Path(environ.get("OBELISK_DATA_DIR") or platformdirs.user_data_path("obelisk"))
+        .expanduser()
+        .absolute()
+    )
     named = environ.get("OBELISK_RUNTIME_DIR")
     runtime = (Path(named).expanduser() if named else _own_runtime()).absolute()
-    if named_data and not named:
-        runtime /= _short(data)
+    if not named:
+        runtime /= _short(data)  # another home, or another data folder, is another server
     if _is_too_long(runtime) or (not named and _fault_of_parent(runtime) is not None):
         runtime = Path(tempfile.gettempdir()).absolute() / f"obelisk-{os.getuid()}-{_short(runtime)}"
     return Places(data=data, runtime=runtime)

@@ -26,7 +26,8 @@ from textual.timer import Timer
 from textual.widgets import Input, TextArea
 from typing_extensions import override
 
-PATIENCE_S: Final = 0.5
+PATIENCE_S: Final = 2.0
+"""Longer than a loaded machine takes to open a dialog; no known key needs it."""
 LAPS: Final = 2
 """The first follows the key; the second follows what the widget posted to itself because of it."""
 
@@ -49,8 +50,6 @@ class TypeAhead(App[None]):
         self._keys_ahead: deque[events.Key | events.Paste] = deque()
         self._key_under_way: Timer | None = None
         self._key_number = 0
-        self.patience_lost = 0
-        """Keys whose effect was not waited for to its end."""
 
     @property
     def is_typed_ahead(self) -> bool:
@@ -74,7 +73,7 @@ class TypeAhead(App[None]):
                 await super().on_event(event)
             else:
                 self._key_number += 1
-                self._key_under_way = self.set_timer(PATIENCE_S, partial(self._give_up, self._key_number))
+                self._key_under_way = self.set_timer(PATIENCE_S, partial(self._key_done, self._key_number))
                 await super().on_event(event)
                 self._follow(KeyTaken(self._key_number, target, LAPS))
 
@@ -90,10 +89,6 @@ class TypeAhead(App[None]):
         """A lap is done."""
         if taken.number == self._key_number:
             self._follow(KeyTaken(taken.number, taken.target, taken.laps_left - 1))
-
-    async def _give_up(self, number: int) -> None:
-        self.patience_lost += 1
-        await self._key_done(number)
 
     async def _key_done(self, number: int) -> None:
         if self._key_under_way is not None and number == self._key_number:

@@ -54,7 +54,6 @@ from protocol.frames import (
 from protocol.state import State
 from protocol.table import Table
 
-WELCOME_WAIT_S: Final = 10.0
 """A server that has not said welcome by then is not there."""
 FENCE_WAIT_S: Final = 5.0
 """After a retryable reject the server closes; where it does not, the client does."""
@@ -130,7 +129,7 @@ class ClientSession:
         self._parts: list[Snapshot] = []
         self._reducer = 0
         self._began = False
-        self._due = now + WELCOME_WAIT_S
+        self._due = now + limits.welcome_timeout_s
 
     # Out
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
 
 from protocol import limits
 from protocol.state import InterruptReason, text_bytes
@@ -21,7 +20,6 @@ from server.clock import Clock
 from server.workflows.jobs import came
 from server.workspace import Workspace
 
-STALLED_S: Final = 60.0
 """An answer without a new piece for so long is ended."""
 
 
@@ -73,9 +71,9 @@ class Voice:
         progress_at = self._clock.monotonic()
         while True:
             silence_s = self._clock.monotonic() - progress_at
-            if silence_s >= STALLED_S:
+            if silence_s >= limits.stalled_s:
                 return "stalled"
-            wait_s = limits.segment_interval_s if self._unsaved else STALLED_S - silence_s
+            wait_s = limits.segment_interval_s if self._unsaved else limits.stalled_s - silence_s
             if await came(inbox.news, self._clock, wait_s):
                 text, ended = inbox.take()
                 if not self._send(text) or ended:

@@ -110,7 +110,10 @@ class Routes:
             return identity
         listed = []
         for row in await self.registry.ledger.workspaces():
-            workspace = await self.registry.open(row.name)
+            try:
+                workspace = await self.registry.open(row.name)
+            except WorkspaceUnavailable:
+                continue  # one that cannot be opened hides no other; its own path says 503
             member = workspace.committed.state.members.get(identity.actor) if workspace else None
             if workspace is not None and member is not None:
                 listed.append(

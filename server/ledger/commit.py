@@ -21,14 +21,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
+from protocol import limits
 from server.ledger.port import Batch, Ledger, LedgerError, LedgerUnavailable, Record, Segment, check_record
-
-group_rows_max: Final = 4_096
-"""Rows of one commit; what is more waits for the next. A record is never divided."""
-group_bytes_max: Final = 8 * 1024 * 1024
-"""Bytes of event data and text in one commit; what is more waits for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,11 @@ class CommitQueue:
     """Group commit over one ledger, for all workspaces together. Belongs to one event loop."""
 
     def __init__(
-        self, ledger: Ledger, *, rows_max: int = group_rows_max, bytes_max: int = group_bytes_max
+        self,
+        ledger: Ledger,
+        *,
+        rows_max: int = limits.group_rows_max,
+        bytes_max: int = limits.group_bytes_max,
     ) -> None:
         self.actions = 0
         """Records made durable."""

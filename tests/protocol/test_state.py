@@ -144,6 +144,17 @@ def test_an_empty_ledger_has_the_main_thread() -> None:
     assert INITIAL.settings == Settings()
 
 
+def test_entries_come_by_key() -> None:
+    """Whatever the process's hash seed, equal states are told in the same order."""
+    names = [f"m{number}" for number in range(50)]
+    state = a_state(*(a_message(name) for name in names))
+    told = [(name, getattr(entry, KEYS[type(entry)])) for name, entry in entries_of(state)]
+    assert [key for name, key in told if name == "messages"] == sorted(names)
+    assert [*dict.fromkeys(name for name, _ in told)] == [
+        name for name in COLLECTIONS if getattr(state, name)
+    ]
+
+
 def test_the_fixture_knows_what_is_open() -> None:
     """A state made for a test lists its open answers and waiting messages as a real one does."""
     state = a_state(a_message(), an_answer(), a_message("m2", 3, status="waiting"))

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     how = campaign.How(options.level, options.plant)
     if options.planted:
-        return _planted(options.seeds or campaign.PLANTED_SEEDS)
+        return _planted(options.seeds or campaign.PLANTED_SEEDS, options.jobs)
     if options.seed is not None:
         return _one(options.seed, how, trace=options.trace)
     if options.hours:
@@ -76,10 +76,10 @@ def _many(seeds: Iterable[int], how: campaign.How, until: float, jobs: int) -> i
     return 1 if result.failures or result.void else 0
 
 
-def _planted(seeds: int) -> int:
+def _planted(seeds: int, jobs: int) -> int:
     missed = False
     print(*campaign.HEAD, sep="\n")
-    for caught in campaign.hunt_all(seeds):
+    for caught in campaign.hunt_all(seeds, jobs):
         print(campaign.row(caught), flush=True)
         missed |= caught.first is None
     return 1 if missed else 0

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from tests.sim.checker import check, coverage
 from tests.sim.facts import Violation
@@ -31,6 +32,9 @@ from tests.sim.planted import PLANTED, Planted, planted_as
 from tests.sim.ports import chance_of
 from tests.sim.regimes import level_of
 from tests.sim.world import simulate
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 FIXED_SEEDS = range(1_000_000)
 QUOTAS = {
@@ -161,17 +165,20 @@ def _count(result: Result, verdict: Verdict) -> None:
         result.failures.append(verdict)
 
 
-Each = Callable[[Callable[[int], Verdict], list[int]], Iterable[Verdict]]
+class Each(Protocol):
+    """Calls something for each of many, in order."""
+
+    def __call__(self, call: Callable[[Given], Found], many: list[Given], /) -> Iterable[Found]: ...
 
 
 @contextlib.contextmanager
 def _workers(jobs: int) -> Iterator[Each]:
-    """How to call something for each seed: here, or in processes of their own."""
+    """How to call something for each of many: here, or in processes of their own."""
     if jobs == 1:
-        yield lambda call, batch: map(call, batch)
+        yield lambda call, many: map(call, many)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield lambda call, batch: pool.imap(call, batch, chunksize=4)
+        yield lambda call, many: pool.imap(call, many)
 
 
 def told(verdict: Verdict, how: How | None = None) -> str:
@@ -247,10 +254,14 @@ def row(one: Caught) -> str:
     )
 
 
-def hunt_all(seeds: int = PLANTED_SEEDS) -> Iterator[Caught]:
-    """All of them, one after the other."""
-    for planted in PLANTED:
-        yield hunt(planted, seeds)
+def hunt_all(seeds: int = PLANTED_SEEDS, jobs: int = 1) -> Iterator[Caught]:
+    """All of them, in `jobs` processes."""
+    with _workers(jobs) as each:
+        yield from each(partial(_hunt_named, seeds), [one.name for one in PLANTED])
+
+
+def _hunt_named(seeds: int, name: str) -> Caught:
+    return hunt(planted_as(name), seeds)
 
 
 def where() -> str:

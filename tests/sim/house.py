@@ -41,7 +41,6 @@ from tests.sim.network import Connection, ServerEnd
 from tests.sim.ports import SimClock, SimIds, chance_of
 from tests.sim.sockets import ToldSocket
 
-
 OPEN_TIMEOUT_S = 10.0
 
 

@@ -185,7 +185,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """What ended tasks of living nodes, and nobody has asked for."""
         ended = [task for task in self._tasks if task.done() and not task.cancelled()]
         # asyncio would complain when it frees them.
-        return [error for task in ended if task._log_traceback and (error := task.exception()) is not None]  # type: ignore[attr-defined]  # said above
+        return [error for task in ended if task._log_traceback and (error := task.exception()) is not None]
 
     def bury(self) -> None:
         """End the tasks that are left, the dead ones too: their `finally` may run now, nobody looks any more."""

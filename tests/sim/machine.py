@@ -16,11 +16,10 @@ Must not know: who wrote the steps (hypothesis, a person, a file).
 | run: ms | time passes, frames are delivered |
 | cut, stall, resume: who | what happens to the connection |
 | hurry: who | asks for a connection now |
-| forget: who | a script loses its cursor, and gets a snapshot |
 | kill, start: who | the client's process dies; comes back on its disk |
 | crash | the server's process dies, and is restarted |
 | disk: as `well`, `failing`, `full` | how the server's commits go from now on |
-| newcomer | one more client, with nothing |
+| newcomer | one more client, with nothing: it gets a snapshot |
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ Step = dict[str, Any]
 REGRESSIONS = Path(__file__).parent / "regressions"
 PEOPLE = {"r0": 0, "r1": 1, "s2": 2}
 """Two production clients and a script, by name and place."""
-NEWCOMERS_MAX = 2
+NEWCOMERS_MAX = 3
 
 
 def calm(seed: int = 0) -> Regime:
@@ -82,7 +81,7 @@ def calm(seed: int = 0) -> Regime:
 
 
 class Parrot(Script):
-    """A script that repeats itself when told, and may lose its cursor."""
+    """A script that repeats itself when told."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -98,10 +97,6 @@ class Parrot(Script):
         if self._wire is not None and self._live and back < len(sent):
             with contextlib.suppress(LinkClosed):
                 await self._wire.send(sent[-1 - back].encode())
-
-    def forget(self) -> None:
-        """Begin anew at the next connection."""
-        self.cursor, self.seq = None, 0
 
 
 class Puppets(Fates):
@@ -141,9 +136,6 @@ class Puppets(Fates):
                 person.act(key, kind, payload)
             case {"do": "again", "back": back} if isinstance(person, Parrot) and person.node is not None:
                 await person.again(back)
-            case {"do": "forget"} if isinstance(person, Parrot):
-                person.forget()
-                self._each_connection("cut", person)
             case {"do": "cut" | "stall" | "resume" as what}:
                 self._each_connection(what, person)
             case {"do": "hurry"} if person.node is not None:
@@ -214,7 +206,9 @@ class Regression:
 
 def told(steps: Sequence[Step], **others: object) -> str:
     """A script as a file has it: one step a line."""
-    head = [f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}," for name, value in others.items()]
+    head = [
+        f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}," for name, value in others.items()
+    ]
     lines = ",\n".join(f"    {json.dumps(step, ensure_ascii=False)}" for step in steps)
     return "\n".join(["{", *head, '  "steps": [', lines, "  ]", "}", ""])
 
@@ -224,5 +218,3 @@ def read(path: Path) -> Regression:
     fields: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     listed = {name: tuple(fields.get(name, ())) for name in ("steps", "planted", "expected")}
     return Regression(about=fields["about"], **listed)
-
-

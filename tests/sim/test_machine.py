@@ -75,6 +75,10 @@ def deed(kind: str, *fields: st.SearchStrategy[dict[str, Any]], **fixed: Any) ->
     return payload.map(lambda payload: {"type": kind, "payload": payload})
 
 
+moments = st.one_of(st.integers(1, 100), st.just(1000))
+"""In milliseconds: an action takes some 50 to its ack; a server that crashed is back after 300."""
+
+
 changes = st.fixed_dictionaries({}, optional={"title": of("A", "B"), "status": of("open", "done", "doing")})
 on_tasks = st.one_of(
     deed("user.create_task", tasks, title="Task"),
@@ -83,7 +87,9 @@ on_tasks = st.one_of(
 )
 deeds = st.one_of(
     on_tasks,
-    st.lists(on_tasks, min_size=1, max_size=3).map(lambda some: {"type": "user.batch", "payload": {"actions": some}}),
+    st.lists(on_tasks, min_size=1, max_size=3).map(
+        lambda some: {"type": "user.batch", "payload": {"actions": some}}
+    ),
     deed("user.remember", memories, text="Fact"),
     deed("user.forget", memories),
     deed("user.message", messages, text="Why?"),
@@ -138,7 +144,14 @@ class Machine(RuleBasedStateMachine):
     def duplicate(self, back: int) -> None:
         self._add("again", who="s2", back=back)
 
-    @rule(ms=st.sampled_from((1, 3, 10, 30, 100, 1000)))
+    @rule(who=people, what=on_tasks, ms=moments, blow=of("cut", "stall", "kill", "crash"))
+    def strike_amid(self, who: str, what: Step, ms: int, blow: str) -> None:
+        """Something goes wrong while an action is on its way."""
+        self._act(who, what)
+        self._add("run", ms=ms)
+        self._add(blow, **({} if blow == "crash" else {"who": who}))
+
+    @rule(ms=moments)
     def deliver(self, ms: int) -> None:
         self._add("run", ms=ms)
 
@@ -160,10 +173,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def snapshot(self) -> None:
-        self._add("forget", who="s2")
-
-    @rule()
-    def newcomer(self) -> None:
         self._add("newcomer")
 
     def teardown(self) -> None:
@@ -189,7 +198,9 @@ def test_no_short_history_fails() -> None:
 def shrunk(name: str) -> BrokenHistory:
     """The shortest history that the machine finds of a planted bug."""
     machine: Callable[[], Machine] = type("Planted", (Machine,), {"cast": cast_of(name)})
-    wanted = settings(MANY, max_examples=500, phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False)
+    wanted = settings(
+        MANY, max_examples=500, phases=(Phase.generate, Phase.shrink), report_multiple_bugs=False
+    )
     with pytest.raises(BrokenHistory) as caught:
         run_state_machine_as_test(machine, settings=wanted)
     return caught.value

@@ -27,6 +27,7 @@ class House:
     """A gateway that says hello, and echoes."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.history = History(lambda: 0.0)
         self.network = Network(random.Random(seed), Weather(), self.history)
         self.ends: list[int] = []
@@ -105,6 +106,7 @@ def test_a_silent_peer_is_pinged_and_then_cut() -> None:
 
     async def main(house: House) -> None:
         async with house.open() as listener:
+            await pause(house.seed * 7.3)
             line, wire = await house.dial()
             await wire.receive()
             await pause(0.1)

@@ -326,6 +326,10 @@ def _arranged(regime: Regime, cast: Cast) -> Iterator[None]:
         yield
 
 
+def _tell_fault(history: History, message: str, error: object) -> None:
+    history.add("loop_fault", message=message, error=f"{type(error).__name__}: {error}")
+
+
 def simulate(seed: int, cast: Cast | None = None, *, level: int | None = None) -> History:
     """The history of one seed; `level` where it should be another than the seed's own."""
     regime, cast = regime_of(seed), cast or Cast()
@@ -336,17 +340,13 @@ def simulate(seed: int, cast: Cast | None = None, *, level: int | None = None) -
     with _heard(history), _arranged(regime, cast):
         try:
             run(loop, World(regime, cast, history).live())
-        except (Stuck, EndlessLoop) as error:
-            history.add("loop_fault", message="the loop", error=f"{type(error).__name__}: {error}")
+        except (Stuck, EndlessLoop) as never:
+            _tell_fault(history, "the run", never)
         finally:
             for fault in loop.faults:
-                error = fault.get("exception")
-                history.add(
-                    "loop_fault", message=fault.get("message"), error=f"{type(error).__name__}: {error}"
-                )
+                _tell_fault(history, str(fault.get("message")), fault.get("exception"))
             for unseen in loop.unseen():
-                error = f"{type(unseen).__name__}: {unseen}"
-                history.add("loop_fault", message="a task ended unseen", error=error)
+                _tell_fault(history, "a task ended unseen", unseen)
             history.met["steps"] = loop.steps
             history.closed = True
             loop.bury()

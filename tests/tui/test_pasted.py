@@ -47,7 +47,8 @@ def joined(parts: Iterable[str | Pasted]) -> list[str | Pasted]:
 @given(SENT, st.lists(st.integers(1, 12)))
 def test_however_it_is_cut_it_is_the_same(sent: list[str | Pasted], sizes: list[int]) -> None:
     """Keys stay keys and pastes stay whole, with all that is in them."""
-    pastes, text, parts = Pastes(), raw(sent) + "z", []
+    pastes, text = Pastes(), raw(sent) + "z"
+    parts: list[str | Pasted] = []
     for size in [*sizes, len(text) + 1]:
         parts += pastes.feed(text[:size])
         text = text[size:]

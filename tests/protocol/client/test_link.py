@@ -101,10 +101,10 @@ async def run(*outcomes: Wire | Exception, clock: ManualClock | None = None) -> 
 
 
 def test_pauses_double_up_to_their_bound_and_are_drawn_from_nothing_up():
-    """0.5, 1, 2, … 30 s are the bounds; jitter takes any part of them."""
+    """0.5, 1, 2, … 15 s are the bounds; jitter takes any part of them."""
     backoff = Backoff(HalfIds())
     pauses = [backoff.next_pause_s() for _ in range(9)]
-    assert pauses == [0.25, 0.5, 1, 2, 4, 8, 15, 15, 15]
+    assert pauses == [0.25, 0.5, 1, 2, 4, 7.5, 7.5, 7.5, 7.5]
     for _ in range(5_000):
         assert 0 <= backoff.next_pause_s() <= limits.backoff_max_s
 

@@ -14,7 +14,6 @@ from protocol.actions import answer_id
 from protocol.events import LlmCompleted, LlmInterrupted
 from server.assistant.port import AnswerRequest, Tools
 from server.assistant.runner import Runner, next_questions
-from server.assistant.voice import STALLED_S
 from server.ledger.port import LedgerUnavailable
 from server.workspace import Applied, Producer, WorkspaceUnavailable
 from tests.support.clocks import VirtualClock, settle
@@ -140,7 +139,7 @@ async def test_a_person_interrupts() -> None:
         ("half an answer", "user")
     ]
     assert scripts[0].left == 1
-    await house.clock.advance(STALLED_S * 2)
+    await house.clock.advance(limits.stalled_s * 2)
     assert house.ear.heard == "half an answer"
     assert await house.ledger.segments(house.workspace.key) == {}
     assert len(await ends(house)) == 1
@@ -188,13 +187,15 @@ async def test_a_lone_surrogate_of_an_assistant_is_replaced() -> None:
 async def test_silence_ends_an_answer() -> None:
     """Without progress it is `stalled`, with the text so far; progress starts the time anew."""
     house, scripts = a_house(
-        lambda clock: Script(clock, [(0, "a"), (STALLED_S - 1, "b"), (STALLED_S - 1, "c")], silent=True)
+        lambda clock: Script(
+            clock, [(0, "a"), (limits.stalled_s - 1, "b"), (limits.stalled_s - 1, "c")], silent=True
+        )
     )
     await house.open()
     await house.say("hello")
-    await house.clock.advance(2 * STALLED_S)
+    await house.clock.advance(2 * limits.stalled_s)
     assert not await ends(house)
-    await house.clock.advance(STALLED_S)
+    await house.clock.advance(limits.stalled_s)
     assert [(end.text, getattr(end, "reason", "")) for end in await ends(house)] == [("abc", "stalled")]
     assert scripts[0].left == 1
     await house.close()
