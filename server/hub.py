@@ -28,7 +28,6 @@ from protocol.events import Event, MemberRemoved, MemberSet
 from protocol.frames import Presence, PresenceUpdate, Present
 from server.gateway.websocket import encode_text_frame
 
-
 log = logging.getLogger("obelisk.hub")
 
 
