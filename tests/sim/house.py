@@ -41,8 +41,6 @@ from tests.sim.network import Connection, ServerEnd
 from tests.sim.ports import SimClock, SimIds, chance_of
 from tests.sim.sockets import ToldSocket
 
-OPEN_TIMEOUT_S = 10.0
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -138,7 +136,7 @@ class Server:
             unix=None,
             ssl=None,
             frame_max=limits.frame_bytes_max,
-            open_timeout_s=OPEN_TIMEOUT_S,
+            open_timeout_s=limits.open_timeout_s,
         )
 
     async def _converse(self, socket: WebSocket) -> None:
@@ -179,7 +177,9 @@ class Server:
         """As SIGTERM: accept nothing, say 1001 to everybody, let what was taken become durable."""
         self.ready, self.stopping = False, True
         if self._listener is not None:
-            await self._listener.close(CloseCode.GOING_AWAY, "the server is stopping", timeout_s=5.0)
+            await self._listener.close(
+                CloseCode.GOING_AWAY, "the server is stopping", timeout_s=limits.close_timeout_s
+            )
         for end in list(self._ends.values()):
             self.within(end.close(CloseCode.GOING_AWAY, "the server is stopping"))
         while self._ends:

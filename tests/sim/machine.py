@@ -52,7 +52,7 @@ NEWCOMERS_MAX = 3
 
 def calm(seed: int = 0) -> Regime:
     """A world in which nothing happens by itself."""
-    rates = dict.fromkeys(
+    rates: dict[str, Any] = dict.fromkeys(
         (
             *("server_crash", "client_crash", "cut", "cut_share", "stall", "commit_failed", "read_failed"),
             *("disk_full", "client_full", "clock_step", "visitor", "repeat", "shuffle", "gap_s"),
@@ -109,10 +109,10 @@ class Puppets(Fates):
         self._set_weather()
         await pause(0.5)
         for step in self.script:
-            await self._do(step)
+            await self._play(step)
             self._look(step)
 
-    async def _do(self, step: Step) -> None:
+    async def _play(self, step: Step) -> None:
         world = self._world
         match step:
             case {"do": "run", "ms": ms}:
@@ -126,11 +126,11 @@ class Puppets(Fates):
                 if len(world.people) < len(PEOPLE) + NEWCOMERS_MAX:
                     world.invite()
             case {"who": who}:
-                await self._do_to(world.people[PEOPLE[who]], step)
+                await self._play_to(world.people[PEOPLE[who]], step)
             case _:
                 raise AssertionError(f"no step: {step}")
 
-    async def _do_to(self, person: Person, step: Step) -> None:
+    async def _play_to(self, person: Person, step: Step) -> None:
         match step:
             case {"do": "act", "key": key, "type": kind, "payload": payload} if person.node is not None:
                 person.act(key, kind, payload)
