@@ -55,6 +55,8 @@ QUOTAS = {
     "reject_unavailable": 0.01,
 }
 """The share of seeds that must meet each; with fewer the campaign proves little."""
+QUOTAS_2 = {"write_paused": 0.10, "read_paused": 0.03, "opening_failed": 0.10}
+"""The same for what only the second level has, in the share of its own seeds."""
 QUOTA_SEEDS_MIN = 100
 """Below so many seeds shares say nothing."""
 PLANTED_SEEDS = 200
@@ -104,12 +106,12 @@ class Result:
     @property
     def void(self) -> list[str]:
         """Faults that were not met often enough."""
-        if self.seeds < QUOTA_SEEDS_MIN:
-            return []
         return [
-            f"{name}: {self.met[name] / self.seeds:.0%} of seeds, {share:.0%} wanted"
-            for name, share in QUOTAS.items()
-            if self.met[name] < share * self.seeds
+            f"{name}: {self.met[name] / seeds:.0%} of {seeds} seeds, {share:.0%} wanted"
+            for seeds, quotas in ((self.seeds, QUOTAS), (self.level_2, QUOTAS_2))
+            if seeds >= QUOTA_SEEDS_MIN
+            for name, share in quotas.items()
+            if self.met[name] < share * seeds
         ]
 
 

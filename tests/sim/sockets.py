@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
-from protocol.client.errors import LinkClosed
+from protocol.client.errors import CannotReach, LinkClosed
 from protocol.client.target import Target
 from protocol.client.wire import Wire, dial
 from server.gateway.connection import Connection
@@ -100,7 +100,12 @@ class Sockets:
 async def dial_line(line: Line, workspace: str, actor: str, history: History) -> Wire:
     """The production client's dial over a line."""
     target = Target(workspace=workspace, url=f"ws://127.0.0.1:{PORT + line.number}", acts_as=actor)
-    return ToldWire(await dial(target), line.number, history)
+    try:
+        return ToldWire(await dial(target), line.number, history)
+    except CannotReach:
+        if line.laid:
+            history.meet("opening_failed")
+        raise
 
 
 class ToldWire:

@@ -141,6 +141,7 @@ class End(asyncio.Transport):
 
     def pause_reading(self) -> None:
         self._paused_reading = True
+        self._line.meet("read_paused")
 
     def resume_reading(self) -> None:
         self._paused_reading = False
@@ -171,6 +172,7 @@ class End(asyncio.Transport):
             self._line.risk()
             if not self._paused_writing and self.get_write_buffer_size() > self._high:
                 self._paused_writing = True
+                self._line.meet("write_paused")
                 self._protocol.pause_writing()
 
     def write_eof(self) -> None:
@@ -286,9 +288,9 @@ class Line:
         self.number = number
         self.client = client
         self.gone = asyncio.Event()
+        self.meet = meet
         self._chance = chance
         self._weather = weather
-        self._meet = meet
         self._to_server = Stream(chance, weather)
         self._to_client = Stream(chance, weather)
         self._ends: tuple[End, ...] = ()
@@ -321,7 +323,7 @@ class Line:
     def risk(self) -> None:
         """Something was written: perhaps that was the end of it."""
         if self._weather.cut_share and self._chance.random() < self._weather.cut_share:
-            self._meet("cut_behind_a_frame")
+            self.meet("cut_behind_a_frame")
             later(self._chance.choice((0.0, 0.001, 0.01, 0.1)), self.cut)
 
     def cut(self, *, known_to_server: float = 0.0, known_to_client: float = 0.0) -> None:
