@@ -234,7 +234,7 @@ def test_idle_half_open_connections_do_not_stop_service(run: Run) -> None:
     """200 connections that say nothing, or half a head, are closed at the deadline; others are served meanwhile."""
 
     async def scenario() -> None:
-        async with serving(open_timeout_s=1.0) as listener:
+        async with serving(open_timeout_s=4.0) as listener:
             silent = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(200)]
             for _, writer in silent[::2]:
                 writer.write(b"GET /workspaces/home HTTP/1.1\r\nHo")
