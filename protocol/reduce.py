@@ -202,7 +202,6 @@ def _plan_started(state: State, event: Event, started: DailyPlanStart) -> State:
         blocks=last.blocks if last else (),
         summary=last.summary if last else "",
         source=last.source if last else None,
-        started_by=event.event_id,
         created_at=event.timestamp,
         created_by=event.actor,
     )

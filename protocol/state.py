@@ -114,10 +114,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of a date. While a new one is made the blocks of the last one stay.
-
-    `started_by` is the event that began it: after a restart the workflow goes on because of the same one.
-    """
+    """The plan of a date. While a new one is made the blocks of the last one stay."""
 
     plan_id: str
     date: str
@@ -126,7 +123,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     source: str | None = None
     error: str | None = None
-    started_by: str | None = None
     created_at: str = ""
     created_by: str = ""
     completed_at: str | None = None

@@ -37,7 +37,7 @@ class DailyPlan:
         """Go on with every plan that runs."""
         for plan in workspace.committed.state.plans.values():
             if plan.status == "running":
-                self._start(workspace, plan.plan_id, plan.date, plan.started_by)
+                self._start(workspace, plan.plan_id, plan.date, None)
 
     def committed(self, workspace: Workspace, commit: Commit) -> None:
         """Start what was asked for."""
