@@ -111,7 +111,8 @@ def today_rows(view: TodayView, opened: frozenset[str]) -> list[Row]:
     if view.note:
         rows.append(Row("note", "note", view.note))
     if not view.blocks and not view.planning:
-        rows.append(_note("how", "Press p to plan it from your tasks."))
+        again = "Press p to plan it again." if view.summary else "Press p to plan it from your tasks."
+        rows.append(_note("how", again))
     for number, block in enumerate(view.blocks):
         if number == view.now_at:
             rows.append(_now(view))

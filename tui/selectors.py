@@ -305,7 +305,7 @@ def plan_note(plan: Plan | None, *, pending: bool = False) -> SafeText:
         case "failed":
             return inert_line(f"■ could not be planned: {plan.error or 'no reason given'}")
         case "complete":
-            return NOTHING if plan.blocks else words("Planned: there is nothing to do.")
+            return NOTHING if plan.blocks else words("The plan has nothing for today.")
         case unreachable:
             assert_never(unreachable)
 

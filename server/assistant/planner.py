@@ -74,8 +74,11 @@ def plan(state: State, date: str, *, now: str, zone: str, hours: Hours | None = 
             day.fix(one, one.at)
     left = [one for one in candidates if one.at is None and one.may_be_placed(day) and not day.place(one)]
     left += day.crowded_out
+    can_wait = sum(one.at is None and not one.may_be_placed(day) for one in candidates)
     blocks = tuple(sorted(day.blocks, key=lambda block: block.start))
-    return PlanResult(blocks, _summary(day, blocks, sorted(left, key=lambda one: one.rank), len(candidates)))
+    if not candidates:
+        return PlanResult(blocks, "There are no open tasks, so nothing has to be planned.")
+    return PlanResult(blocks, _summary(day, blocks, sorted(left, key=lambda one: one.rank), can_wait))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +293,7 @@ def _due_reason(due: date | None, moment: datetime | None, day: _Day) -> str:
 # What there is to say
 
 
-def _summary(day: _Day, blocks: Sequence[Block], left: Sequence[_Candidate], open_tasks: int) -> str:
-    if not open_tasks:
-        return "There are no open tasks, so nothing has to be planned."
+def _summary(day: _Day, blocks: Sequence[Block], left: Sequence[_Candidate], can_wait: int) -> str:
     said = [_outline(day, blocks)]
     if day.is_evening:
         said.insert(0, f"It is {words.clock(day.local(day.now))} already, so this is only what cannot wait.")
@@ -300,6 +301,8 @@ def _summary(day: _Day, blocks: Sequence[Block], left: Sequence[_Candidate], ope
         said.append(f"{words.quoted(one.task.title)} needs {words.length(minutes)} more.")
     if left:
         said.append(f"No room for {words.listed([one.task.title for one in left])}.")
+    if can_wait:
+        said.append(f"{can_wait} open {'task' if can_wait == 1 else 'tasks'} can wait: say “plan tomorrow”.")
     return " ".join(said)
 
 

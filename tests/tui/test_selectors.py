@@ -250,7 +250,7 @@ def test_a_reason_is_shown_on_demand() -> None:
         (a_plan(), False, "◌ being planned …"),
         (a_plan(), True, "↑ asked for, not sent yet"),
         (a_plan(status="failed", error="no model"), False, "■ could not be planned: no model"),
-        (a_plan(status="complete"), False, "Planned: there is nothing to do."),
+        (a_plan(status="complete"), False, "The plan has nothing for today."),
         (a_plan(status="complete", blocks=(a_block(),)), False, ""),
     ],
 )
@@ -264,7 +264,7 @@ def test_the_day_is_that_of_the_zone() -> None:
     state = a_state(a_plan("2026-11-23", status="complete"), settings=Settings(timezone="Asia/Tokyo"))
     view = today_view(state, NOBODY, Moment("2026-11-22T20:00:00.000Z", "Asia/Tokyo"))
     assert view.day == "Mon 23 Nov · Tokyo"
-    assert view.note == "Planned: there is nothing to do."
+    assert view.note == "The plan has nothing for today."
 
 
 # --- conversation ---

@@ -209,6 +209,13 @@ def test_what_the_last_plan_left_over_comes_before_the_rest() -> None:
             "22:10",
             "It is 22:10 already, so this is only what cannot wait. Nothing is planned. No room for “A”.",
         ),
+        (
+            [T("A"), T("B")],
+            TODAY,
+            "19:00",
+            "It is 19:00 already, so this is only what cannot wait. Nothing is planned."
+            " 2 open tasks can wait: say “plan tomorrow”.",
+        ),
     ],
 )
 def test_the_summary(tasks: list[Task], date: str, at: str, summary: str) -> None:
